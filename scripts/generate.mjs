@@ -1,0 +1,40 @@
+// Makes src/gen from proto/ with buf and ts-proto, without network. Does nothing when proto/ has not changed.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const out = join(root, 'src/gen');
+const stamp = join(out, '.inputs');
+
+const inputs = ['buf.yaml', 'buf.gen.yaml', 'package-lock.json', 'scripts/generate.mjs'];
+for (const folder of ['proto', 'third_party']) {
+  for (const name of readdirSync(join(root, folder), { recursive: true })) {
+    if (String(name).endsWith('.proto')) inputs.push(join(folder, String(name)));
+  }
+}
+const hash = createHash('sha256');
+for (const file of inputs.sort())
+  hash
+    .update(file)
+    .update('\0')
+    .update(readFileSync(join(root, file)));
+const digest = hash.digest('hex');
+
+if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) process.exit(0);
+
+const buf = join(root, 'node_modules/@bufbuild/buf/bin/buf');
+const run = (...args) =>
+  execFileSync(process.execPath, [buf, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+run('generate');
+// The descriptors, for validation and reflection, as a module: nothing to find on disk at run time.
+const image = run('build', '--as-file-descriptor-set', '-o', '-#format=binpb');
+writeFileSync(
+  join(out, 'descriptors.ts'),
+  `/** The contract's FileDescriptorSet, base64. */\nexport const descriptorSet =\n  '${image.toString('base64')}';\n`,
+);
+writeFileSync(stamp, digest);
