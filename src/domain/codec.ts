@@ -1,0 +1,55 @@
+/** Events as the store keeps them: a stable type name and proto3 JSON. */
+import { type DomainEvent, type EventType, eventCodecs } from './events.ts';
+
+const prefix = 'tallyback.events.v1.';
+
+interface Codec {
+  fromJSON(object: unknown): unknown;
+  toJSON(message: unknown): unknown;
+}
+
+export const storedTypeName = (type: EventType): string => prefix + type;
+
+const codecs = new Map<string, { readonly type: EventType; readonly codec: Codec }>(
+  Object.entries(eventCodecs).map(([type, codec]) => [
+    prefix + type,
+    { type: type as EventType, codec: codec as Codec },
+  ]),
+);
+
+export function encodeEvent(event: DomainEvent): { readonly type: string; readonly data: string } {
+  const codec = eventCodecs[event.type] as Codec;
+  return { type: prefix + event.type, data: JSON.stringify(codec.toJSON(event.data)) };
+}
+
+/** The event type of a stored type name; undefined for one this version does not know. */
+export const eventTypeOf = (storedType: string): EventType | undefined => codecs.get(storedType)?.type;
+
+/** The log holds an event that this version cannot read. */
+export class UnreadableEvent extends Error {
+  override readonly name = 'UnreadableEvent';
+}
+
+interface Stored {
+  readonly type: string;
+  readonly data: string;
+}
+
+// Several readers see the same stored object; it is parsed once, and forgotten with it.
+const decoded = new WeakMap<Stored, DomainEvent>();
+
+export function decodeEvent(stored: Stored): DomainEvent {
+  const known = decoded.get(stored);
+  if (known) return known;
+  const entry = codecs.get(stored.type);
+  if (!entry) throw new UnreadableEvent(`unknown event type ${stored.type}`);
+  let data: unknown;
+  try {
+    data = entry.codec.fromJSON(JSON.parse(stored.data));
+  } catch (cause) {
+    throw new UnreadableEvent(`event of type ${stored.type} does not parse`, { cause });
+  }
+  const event = { type: entry.type, data } as DomainEvent;
+  decoded.set(stored, event);
+  return event;
+}

@@ -1,0 +1,62 @@
+/** What a read model is: a table, and a pure fold that says how an event changes its rows. */
+import type { DomainEvent, EventType } from '../../domain/events.ts';
+import type { Position } from '../../eventstore/port.ts';
+
+/** Column types a read model may use, and what they are in TypeScript. */
+export interface ColumnTypes {
+  text: string;
+  /** int64: money in minor units, counts. */
+  bigint: bigint;
+  integer: number;
+  boolean: boolean;
+  /** Millisecond precision. */
+  timestamptz: Date;
+  /** JSON text, written by the fold itself (so that it is the same to the byte whenever it is made). */
+  json: string;
+}
+export type ColumnType = keyof ColumnTypes;
+
+/** A column; `nullable` ones are undefined in rows where they have no value. */
+export type ColumnSpec = ColumnType | { readonly type: ColumnType; readonly nullable: true };
+export type Columns = Readonly<Record<string, ColumnSpec>>;
+
+type ValueOf<S extends ColumnSpec> = S extends ColumnType
+  ? ColumnTypes[S]
+  : S extends { readonly type: infer T extends ColumnType }
+    ? ColumnTypes[T] | undefined
+    : never;
+
+/** A row of a table with these columns. */
+export type RowOf<C extends Columns> = { readonly [K in keyof C]: ValueOf<C[K]> };
+
+export interface TableSpec<C extends Columns> {
+  readonly columns: C;
+  /** The primary key, in order; lists and pages are sorted by it. */
+  readonly key: readonly (keyof C & string)[];
+  /** Further indexes. Every table also has one on the position. */
+  readonly indexes?: readonly (readonly (keyof C & string)[])[];
+}
+
+/** An event with its place in the log. */
+export interface LoggedEvent<T extends EventType = EventType> {
+  readonly event: DomainEvent<T>;
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: Position;
+}
+
+/** Values of the key columns, in order. */
+export type Key = readonly (string | bigint | number | Date)[];
+
+export interface ReadModel<C extends Columns = Columns, T extends EventType = EventType> {
+  /** Name of the table and, with "projection:" before it, of the checkpoint. */
+  readonly name: string;
+  /** Raised whenever the table or the fold changes meaning. */
+  readonly version: number;
+  readonly table: TableSpec<C>;
+  readonly handles: readonly T[];
+  /** The rows an event changes; none if it does not concern this read model after all. */
+  keys(logged: LoggedEvent<T>): readonly Key[];
+  /** The row after the event; the same object if nothing changed; undefined to remove it. Pure. */
+  fold(row: RowOf<C> | undefined, logged: LoggedEvent<T>, key: Key): RowOf<C> | undefined;
+}

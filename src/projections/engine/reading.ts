@@ -1,0 +1,76 @@
+/** How read models are queried: what the API needs of every table, and nothing else. */
+import type { Position } from '../../eventstore/port.ts';
+import type { Columns, Key, ReadModel, RowOf } from './read-model.ts';
+
+/** Conditions on columns, all of which must hold. */
+export type Filter<C extends Columns> = {
+  readonly [K in keyof C]?:
+    | RowOf<C>[K]
+    | { readonly in: readonly RowOf<C>[K][] }
+    | { readonly from?: RowOf<C>[K] | undefined; readonly until?: RowOf<C>[K] | undefined };
+};
+
+/** Rows and the position they are complete through: read at one moment. */
+export interface Page<C extends Columns> {
+  readonly rows: readonly RowOf<C>[];
+  /** Key to go on after; undefined on the last page. */
+  readonly next: Key | undefined;
+  readonly through: Position;
+}
+
+/** Where a reader of changes stands: everything up to `position`, and of that position's rows those up to `key`. */
+export interface ChangeCursor {
+  readonly position: Position;
+  readonly key: Key | undefined;
+}
+
+export interface ChangePage<C extends Columns> {
+  readonly rows: readonly RowOf<C>[];
+  readonly cursor: ChangeCursor;
+  /** No more changes were there when it was read; then every change up to `through` has been seen. */
+  readonly end: boolean;
+  readonly through: Position;
+}
+
+export interface ReadModelReader {
+  /** One row, and the position the answer is complete through. */
+  get<C extends Columns>(
+    model: ReadModel<C>,
+    key: Key,
+  ): Promise<{ row: RowOf<C> | undefined; through: Position }>;
+  /** A page of rows in key order (or by `orderBy`, which must then be limited to one page). */
+  list<C extends Columns>(
+    model: ReadModel<C>,
+    options: {
+      readonly filter?: Filter<C>;
+      readonly after?: Key | undefined;
+      readonly limit: number;
+      readonly orderBy?: readonly { readonly column: keyof C & string; readonly descending?: boolean }[];
+    },
+  ): Promise<Page<C>>;
+  /** All rows that match, in key order, in pages, at one moment (one repeatable-read transaction). */
+  snapshot<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    signal: AbortSignal,
+  ): Promise<{ readonly through: Position; readonly pages: AsyncIterable<readonly RowOf<C>[]> }>;
+  /** Rows changed after a cursor, in position order, each as it is now. */
+  changes<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    after: ChangeCursor,
+    limit: number,
+  ): Promise<ChangePage<C>>;
+}
+
+/** How far projections and policies are. Names: "projection:balance", "policy:order-rebate". */
+export interface Progress {
+  /** The position everything up to which is handled and committed. */
+  through(name: string): Promise<Position>;
+  /** All that run or have run. */
+  list(): Promise<readonly { readonly name: string; readonly position: Position }[]>;
+  /** Resolves when `name` has handled everything up to `position`; rejects when the signal aborts. */
+  reached(name: string, position: Position, signal: AbortSignal): Promise<void>;
+  /** Calls back (soon, coalesced) after `name` has advanced; returns how to stop that. */
+  onAdvance(name: string, callback: () => void): () => void;
+}
