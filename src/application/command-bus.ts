@@ -1,0 +1,205 @@
+/**
+ * Carries out commands. Every stream with work has a mailbox: its commands are taken in order, as many as wait
+ * at once, decided one on another and appended together, so a hot stream costs one append and no read for a
+ * whole batch.
+ *
+ * A batch's way:  load (from the cache) → decide → append
+ *   appended     → outcomes; the stream goes (back) into the cache
+ *   conflict     → somebody else wrote: reload, decide again
+ *   id in use    → the request id wrote elsewhere: that request gets `request-id-reused`, the others go on
+ *   unavailable  → unknown whether stored: reload and look (ids are derived from the request, the expected
+ *                  revision is exact, so nothing can be stored twice); after `patienceMs`, CommandUnavailable
+ *                  for the batch and all that waits behind it, so that order within the stream is kept
+ */
+import { LRUCache } from 'lru-cache';
+import { type EventStore, EventStoreUnavailable, type RecordedEvent } from '../eventstore/port.ts';
+import { streamOf } from './aggregates.ts';
+import { type CommandBus, type CommandOutcome, type CommandRequest, CommandUnavailable } from './commands.ts';
+import { type DecidedBatch, decideBatch, type Draft } from './decide-batch.ts';
+import { LoadedStream } from './loaded-stream.ts';
+import { backoff, type Timing } from './timing.ts';
+
+export interface CommandBusOptions {
+  readonly store: EventStore;
+  readonly timing: Timing;
+  /** Cached streams weigh one per event; default 500,000. */
+  readonly cacheEvents?: number;
+  /** How long a command waits for a store that does not answer, in milliseconds; default 10,000. */
+  readonly patienceMs?: number;
+  /** Commands waiting at once, beyond which new ones are turned away; default 100,000. */
+  readonly maxWaiting?: number;
+}
+
+interface Waiting {
+  readonly request: CommandRequest;
+  readonly resolve: (outcome: CommandOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const batchSize = 128;
+
+export function commandBus(options: CommandBusOptions): CommandBus {
+  const { store, timing, patienceMs = 10_000, maxWaiting = 100_000 } = options;
+  const cache = new LRUCache<string, LoadedStream>({
+    maxSize: options.cacheEvents ?? 500_000,
+    sizeCalculation: (loaded) => loaded.weight,
+  });
+  const mailboxes = new Map<string, Waiting[]>();
+  let waitingCount = 0;
+
+  async function drain(stream: string, mailbox: Waiting[]): Promise<void> {
+    while (mailbox.length > 0) {
+      const batch = mailbox.splice(0, batchSize);
+      waitingCount -= batch.length;
+      try {
+        await carryOut(stream, batch);
+      } catch (error) {
+        // What waits behind must not overtake what may yet be stored.
+        const behind = mailbox.splice(0);
+        waitingCount -= behind.length;
+        for (const waiting of [...batch, ...behind]) waiting.reject(error);
+      }
+    }
+    mailboxes.delete(stream);
+  }
+
+  async function carryOut(stream: string, batch: readonly Waiting[]): Promise<void> {
+    const giveUpAt = timing.monotonic() + patienceMs;
+    let open = batch;
+    for (let attempt = 0; open.length > 0; attempt++) {
+      try {
+        open = await attemptOnce(stream, open);
+      } catch (error) {
+        cache.delete(stream);
+        if (!(error instanceof EventStoreUnavailable)) throw error;
+        if (timing.monotonic() > giveUpAt) {
+          throw new CommandUnavailable('the event store does not answer', { cause: error });
+        }
+        await timing.sleep(backoff(timing, attempt, 20, 1_000));
+      }
+    }
+  }
+
+  /** Settles what it can; returns what must be tried again with fresh state. */
+  async function attemptOnce(stream: string, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const kind = batch[0]?.request.aggregate;
+    if (kind === undefined) return [];
+    const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
+    // Out of the cache while its state runs ahead of the log.
+    cache.delete(stream);
+
+    const requests = batch.map((waiting) => waiting.request);
+    const decided = decideBatch(loaded, requests);
+    const bug = decided.drafts.findIndex((draft) => draft.kind === 'failed');
+    if (bug >= 0) {
+      const draft = decided.drafts[bug];
+      batch[bug]?.reject(draft?.kind === 'failed' ? draft.error : undefined);
+      return batch.filter((_, index) => index !== bug);
+    }
+    if (decided.events.length > 0) {
+      const result = await store.append(stream, loaded.revision, decided.events);
+      if (result.kind === 'conflict') return batch;
+      if (result.kind === 'id-in-use') return settleReused(stream, batch, decided, result);
+      rememberAll(loaded, requests, decided, result.events);
+    }
+    cache.set(stream, loaded);
+    settle(loaded, batch, decided.drafts);
+    return [];
+  }
+
+  function settleReused(
+    stream: string,
+    batch: readonly Waiting[],
+    decided: DecidedBatch,
+    inUse: { readonly id: string; readonly stream: string },
+  ): readonly Waiting[] {
+    // In this very stream: another process carried the request out meanwhile. A reload shows its outcome.
+    if (inUse.stream === stream) return batch;
+    const event = decided.events.findIndex(({ id }) => id === inUse.id);
+    const owner = decided.drafts.findIndex(
+      (d) => d.kind === 'appending' && event >= d.first && event < d.first + d.count,
+    );
+    batch[owner]?.resolve({ kind: 'request-id-reused' });
+    return batch.filter((_, index) => index !== owner);
+  }
+
+  return {
+    execute(request) {
+      if (waitingCount >= maxWaiting) {
+        return Promise.reject(new CommandUnavailable('too many commands are waiting'));
+      }
+      const stream = streamOf(request);
+      return new Promise((resolve, reject) => {
+        waitingCount++;
+        const waiting = { request, resolve, reject };
+        const mailbox = mailboxes.get(stream);
+        if (mailbox) {
+          mailbox.push(waiting);
+          return;
+        }
+        const fresh = [waiting];
+        mailboxes.set(stream, fresh);
+        // Not before the caller's turn ends: what it sends to one stream goes together.
+        queueMicrotask(() => void drain(stream, fresh));
+      });
+    },
+  };
+}
+
+function rememberAll(
+  loaded: LoadedStream,
+  requests: readonly CommandRequest[],
+  decided: DecidedBatch,
+  recorded: readonly RecordedEvent[],
+): void {
+  for (const [index, draft] of decided.drafts.entries()) {
+    const request = requests[index];
+    if (draft.kind !== 'appending' || !request) continue;
+    for (let n = draft.first; n < draft.first + draft.count; n++) {
+      const [stored, event] = [recorded[n], decided.decoded[n]];
+      if (stored && event) loaded.rememberRequest(request.requestId, request.contentHash, stored, event);
+    }
+  }
+}
+
+function settle(loaded: LoadedStream, batch: readonly Waiting[], drafts: readonly Draft[]): void {
+  const outcomes: CommandOutcome[] = [];
+  for (const [index, draft] of drafts.entries()) {
+    const waiting = batch[index];
+    if (!waiting) continue;
+    const outcome = outcomeOf(loaded, waiting.request, draft, outcomes);
+    outcomes.push(outcome);
+    waiting.resolve(outcome);
+  }
+}
+
+function outcomeOf(
+  loaded: LoadedStream,
+  request: CommandRequest,
+  draft: Draft,
+  earlier: readonly CommandOutcome[],
+): CommandOutcome {
+  const stored = loaded.requests.get(request.requestId);
+  switch (draft.kind) {
+    case 'settled':
+      return draft.outcome;
+    case 'appending': {
+      if (!stored) {
+        const { revision, position } = loaded;
+        return { kind: 'accepted', revision, position, duplicate: false, unchanged: true };
+      }
+      const { revision, position, refusal } = stored;
+      return refusal
+        ? { kind: 'refused', refusal, position, duplicate: false }
+        : { kind: 'accepted', revision, position, duplicate: false, unchanged: false };
+    }
+    case 'repeats': {
+      const first = earlier[draft.of];
+      return !first || first.kind === 'request-id-reused'
+        ? { kind: 'request-id-reused' }
+        : { ...first, duplicate: true };
+    }
+    case 'failed':
+      throw draft.error;
+  }
+}

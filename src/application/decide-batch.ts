@@ -1,0 +1,86 @@
+/** Decides several commands for one stream, each on the state the ones before it leave. Nothing is stored here. */
+import { v5 as uuidv5 } from 'uuid';
+import type { Decision } from '../domain/aggregate.ts';
+import { encodeEvent } from '../domain/codec.ts';
+import type { DomainEvent } from '../domain/events.ts';
+import type { NewEvent } from '../eventstore/port.ts';
+import type { CommandOutcome, CommandRequest } from './commands.ts';
+import type { LoadedStream, StoredOutcome } from './loaded-stream.ts';
+import { writeMetadata } from './metadata.ts';
+
+/** Each request's outcome, or how many of the batch's events are its own. */
+export type Draft =
+  | { readonly kind: 'settled'; readonly outcome: CommandOutcome }
+  /** `first` counts events of the batch; the outcome follows from the last of them. */
+  | { readonly kind: 'appending'; readonly first: number; readonly count: number }
+  /** The same request stands in this batch already. */
+  | { readonly kind: 'repeats'; readonly of: number }
+  /** Deciding threw: a bug. The state is no longer good. */
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+export interface DecidedBatch {
+  readonly drafts: readonly Draft[];
+  readonly events: readonly NewEvent[];
+  readonly decoded: readonly DomainEvent[];
+}
+
+/** Ids are derived, so that whoever carries out the same request again writes the same events. */
+export const eventIdOf = (requestId: string, index: number): string => uuidv5(String(index), requestId);
+
+export function storedOutcome(stored: StoredOutcome, contentHash: string | undefined): CommandOutcome {
+  if (stored.contentHash !== contentHash) return { kind: 'request-id-reused' };
+  const { revision, position, refusal } = stored;
+  return refusal
+    ? { kind: 'refused', refusal, position, duplicate: true }
+    : { kind: 'accepted', revision, position, duplicate: true, unchanged: false };
+}
+
+function eventsOf(decision: Decision, request: CommandRequest): readonly DomainEvent[] {
+  if (decision.kind === 'accepted') return decision.events;
+  const { reason, message, class: refusalClass } = decision.refusal;
+  // Kept in the stream itself: with the exact expected revision, no other process can decide otherwise meanwhile.
+  return [
+    { type: 'CommandRefused', data: { occurredAt: request.command.at, reason, message, refusalClass } },
+  ];
+}
+
+/** Evolves `loaded` over what it decides: drop it unless all events are then stored. */
+export function decideBatch(loaded: LoadedStream, requests: readonly CommandRequest[]): DecidedBatch {
+  const drafts: Draft[] = [];
+  const events: NewEvent[] = [];
+  const decoded: DomainEvent[] = [];
+  const inBatch = new Map<string, number>();
+
+  for (const [index, request] of requests.entries()) {
+    const stored = loaded.requests.get(request.requestId);
+    const earlier = inBatch.get(request.requestId);
+    if (stored) {
+      drafts.push({ kind: 'settled', outcome: storedOutcome(stored, request.contentHash) });
+      continue;
+    }
+    if (earlier !== undefined) {
+      const sameContent = requests[earlier]?.contentHash === request.contentHash;
+      drafts.push(
+        sameContent
+          ? { kind: 'repeats', of: earlier }
+          : { kind: 'settled', outcome: { kind: 'request-id-reused' } },
+      );
+      continue;
+    }
+    inBatch.set(request.requestId, index);
+    try {
+      const own = eventsOf(loaded.decider.decide(request), request);
+      const metadata = own.length > 0 ? writeMetadata(request) : '';
+      drafts.push({ kind: 'appending', first: events.length, count: own.length });
+      for (const [n, event] of own.entries()) {
+        loaded.decider.evolve(event);
+        events.push({ id: eventIdOf(request.requestId, n), ...encodeEvent(event), metadata });
+        decoded.push(event);
+      }
+    } catch (error) {
+      drafts.push({ kind: 'failed', error });
+      break;
+    }
+  }
+  return { drafts, events, decoded };
+}

@@ -1,0 +1,112 @@
+/**
+ * Runs a policy over the log: every event once or more, every command exactly once.
+ *
+ * A batch's way:  react to its events → send all commands → all answered → move the checkpoint
+ *
+ * The checkpoint moves only after every command of the batch has its outcome, so a crash repeats commands; their
+ * request ids are derived from the event, so a repeat changes nothing. Commands for one stream are sent in log
+ * order and the bus keeps it; batches do not overlap, so a failed one cannot be overtaken.
+ */
+import { v5 as uuidv5 } from 'uuid';
+import { decodeEvent, eventTypeOf } from '../domain/codec.ts';
+import type { DomainEvent, EventType } from '../domain/events.ts';
+import type { Policy } from '../domain/policies/policy.ts';
+import { programmeAggregate } from '../domain/programme/index.ts';
+import { comparePositions, type EventStore, type Position, type RecordedEvent } from '../eventstore/port.ts';
+import type { CommandBus, CommandOutcome, CommandRequest } from './commands.ts';
+import { readMetadata } from './metadata.ts';
+import { ProgrammeHistory } from './programme-history.ts';
+import { backoff, type Timing } from './timing.ts';
+
+/** Where a policy has got to, kept durably. */
+export interface PolicyCheckpoint {
+  readonly position: Position;
+  /** Moves it; false when another runner of the same policy has taken over. */
+  advance(to: Position): Promise<boolean>;
+}
+
+export interface PolicyRunnerOptions {
+  readonly policy: Policy;
+  readonly store: EventStore;
+  readonly bus: CommandBus;
+  readonly openCheckpoint: (name: string) => Promise<PolicyCheckpoint>;
+  readonly timing: Timing;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Name of a policy's checkpoint. */
+export const policyCheckpointName = (policy: Policy): string => `policy:${policy.name}`;
+
+/** Runs until the signal aborts; starts again from the checkpoint after every failure. */
+export async function runPolicy(options: PolicyRunnerOptions): Promise<void> {
+  const { policy, timing, log, signal } = options;
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      await runOnce(options, () => (failures = 0));
+    } catch (error) {
+      if (signal.aborted) return;
+      log(`policy ${policy.name}: ${String(error)}; going on from its checkpoint`);
+      await timing.sleep(100 + backoff(timing, failures, 100, 5_000), signal);
+    }
+  }
+}
+
+async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
+  const { policy, store, bus, signal } = options;
+  const checkpoint = await options.openCheckpoint(policyCheckpointName(policy));
+  const handled = new Set<EventType>(policy.handles);
+  const programmes = new ProgrammeHistory(store);
+  let committed = checkpoint.position;
+  let idleEvents = 0;
+
+  for await (const batch of store.subscribe({ after: committed, signal, maxBatch: 512 })) {
+    const outcomes: Promise<CommandOutcome>[] = [];
+    for (const recorded of batch.events) {
+      const type = eventTypeOf(recorded.type);
+      if (recorded.stream.startsWith('programme-')) programmes.note(recorded);
+      if (!type || !handled.has(type)) continue;
+      const event = decodeEvent(recorded);
+      const merchant = policy.programmeOf(event);
+      const programme =
+        merchant === undefined
+          ? programmeAggregate.initial()
+          : await programmes.asOf(merchant, recorded.position);
+      for (const request of requestsFor(policy, recorded, event, programme))
+        outcomes.push(bus.execute(request));
+    }
+    // Wait for all, also after one has failed: nothing of this batch may still be under way in the next attempt.
+    const settled = await Promise.allSettled(outcomes);
+    const failure = settled.find((s) => s.status === 'rejected');
+    if (failure) throw new Error('a command was not carried out', { cause: failure.reason });
+
+    idleEvents += batch.events.length;
+    const due = outcomes.length > 0 || batch.caughtUp || idleEvents >= 10_000;
+    if (due && comparePositions(batch.through, committed) > 0) {
+      if (!(await checkpoint.advance(batch.through))) throw new Error('another runner has taken over');
+      committed = batch.through;
+      idleEvents = 0;
+      progressed();
+    }
+  }
+}
+
+function requestsFor(
+  policy: Policy,
+  recorded: RecordedEvent,
+  event: DomainEvent,
+  programme: Parameters<Policy['react']>[1]['programme'],
+): CommandRequest[] {
+  const correlationId = readMetadata(recorded.metadata)?.correlationId;
+  return policy.react(event, { programme }).map((target, index): CommandRequest => {
+    const request = {
+      requestId: uuidv5(`${policy.name}/${index}`, recorded.id),
+      contentHash: undefined,
+      causationId: recorded.id,
+      correlationId,
+    };
+    return target.aggregate === 'account'
+      ? { ...request, aggregate: 'account', command: target.command }
+      : { ...request, aggregate: 'item', command: target.command };
+  });
+}

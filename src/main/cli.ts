@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+/** The `tallyback` command line. */
+import { parseArgs } from 'node:util';
+import { ConfigurationError, serverConfiguration } from '../operations/configuration.ts';
+import { PostgresStartError } from '../operations/postgres/index.ts';
+import { demo } from './demo.ts';
+import { importOnlineRetail } from './import.ts';
+import { projections } from './projections.ts';
+import { serve } from './serve.ts';
+import { openTerminal, type Terminal } from './terminal.ts';
+import { UsageError } from './usage.ts';
+
+const usage = `Tallyback: the event-sourced backend of a rebate app.
+
+  tallyback serve [--data DIR] [--listen HOST:PORT]
+      Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another.
+  tallyback demo [--seconds N] [--seed N]
+      Starts a private instance, plays a shop through it, shows it live, checks the result.
+  tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR])
+                   --rebate-bps N --hold-days N [--withdraw-monthly MINOR] [--report DIR]
+      Sends a year of real orders (.csv or .csv.br) through the gRPC API. Can be run again at any time.
+  tallyback projections list [--data DIR]
+  tallyback projections replay NAME [--data DIR]
+      Shows how far the read models are; empties one and folds it from the log again.
+
+  Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY.`;
+
+function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > most) {
+    throw new UsageError(`--${name} takes a whole number from 0 to ${most}, not "${text}"`);
+  }
+  return value;
+}
+
+async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      data: { type: 'string' },
+      listen: { type: 'string' },
+      seconds: { type: 'string' },
+      seed: { type: 'string' },
+      target: { type: 'string' },
+      standalone: { type: 'boolean' },
+      'rebate-bps': { type: 'string' },
+      'hold-days': { type: 'string' },
+      'withdraw-monthly': { type: 'string' },
+      report: { type: 'string' },
+    },
+  });
+  const [command, ...rest] = positionals;
+  if (values.help || command === undefined) {
+    terminal.print(usage);
+    return command === undefined && !values.help ? 2 : 0;
+  }
+  const nothingMore = (): void => {
+    if (rest.length > 0) throw new UsageError(`${command} takes no "${rest.join(' ')}"`);
+  };
+  switch (command) {
+    case 'serve':
+      nothingMore();
+      await serve(serverConfiguration(values, process.env), terminal);
+      return 0;
+    case 'demo':
+      nothingMore();
+      return demo(
+        {
+          seconds: wholeNumber('seconds', values.seconds, 3_600),
+          seed: wholeNumber('seed', values.seed, 0xffff_ffff),
+        },
+        terminal,
+      );
+    case 'import':
+      if (rest[0] !== 'online-retail' || rest.length !== 2) {
+        throw new UsageError('import takes "online-retail" and one file');
+      }
+      return importOnlineRetail(
+        {
+          file: rest[1] ?? '',
+          target: values.target,
+          standalone: values.standalone === true,
+          data: values.data,
+          rebateBps: wholeNumber('rebate-bps', values['rebate-bps'], 10_000),
+          holdDays: wholeNumber('hold-days', values['hold-days'], 3_650),
+          withdrawMonthly: wholeNumber('withdraw-monthly', values['withdraw-monthly'], 1_000_000_000),
+          report: values.report,
+        },
+        terminal,
+      );
+    case 'projections':
+      return projections(rest, serverConfiguration(values, process.env), terminal);
+    default:
+      throw new UsageError(`there is no command "${command}"`);
+  }
+}
+
+const isUsageProblem = (error: unknown): error is Error =>
+  error instanceof UsageError ||
+  error instanceof ConfigurationError ||
+  (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
+
+const terminal = openTerminal();
+try {
+  process.exitCode = await run(process.argv.slice(2), terminal);
+} catch (error) {
+  if (isUsageProblem(error)) {
+    process.stderr.write(`tallyback: ${error.message}\n\nSee tallyback --help.\n`);
+    process.exitCode = 2;
+  } else {
+    const known = error instanceof PostgresStartError;
+    process.stderr.write(`tallyback: ${known || !(error instanceof Error) ? String(error) : error.stack}\n`);
+    process.exitCode = 1;
+  }
+}

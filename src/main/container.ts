@@ -1,0 +1,174 @@
+/**
+ * The composition root: every part of a server, made from the parts it needs. Nothing below src/main knows of
+ * inversify. A part that must be stopped says so when it is made; `stop` goes through them backwards.
+ */
+import { Container, type ServiceIdentifier } from 'inversify';
+import pg from 'pg';
+import { startApiServer, type ApiServer } from '../api/server.ts';
+import { commandBus } from '../application/command-bus.ts';
+import type { CommandBus } from '../application/commands.ts';
+import { policyCheckpointName, runPolicy } from '../application/policy-runner.ts';
+import { type PositionTokens, positionTokens } from '../application/position-token.ts';
+import { postgresRefusedRecords } from '../application/refused-records-postgres.ts';
+import type { RefusedRecords } from '../application/refused-records.ts';
+import { orderRebate } from '../domain/policies/order-rebate.ts';
+import { orderStock } from '../domain/policies/order-stock.ts';
+import type { Policy } from '../domain/policies/policy.ts';
+import type { EventStore } from '../eventstore/port.ts';
+import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
+import type { ServerConfiguration } from '../operations/configuration.ts';
+import { loadTokenKey } from '../operations/installation.ts';
+import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
+import { systemClock, systemTiming } from '../operations/timing.ts';
+import { type Projections, startProjections } from '../projections/engine/engine.ts';
+import { openCheckpoint } from '../projections/engine/checkpoint.ts';
+import { readModels } from '../projections/index.ts';
+
+const id = <T>(name: string): ServiceIdentifier<T> => Symbol.for(`tallyback.${name}`);
+
+export const parts = {
+  postgres: id<PostgresServer>('postgres'),
+  pool: id<pg.Pool>('pool'),
+  store: id<EventStore>('store'),
+  tokens: id<PositionTokens>('tokens'),
+  refusedRecords: id<RefusedRecords>('refused-records'),
+  bus: id<CommandBus>('bus'),
+  projections: id<Projections>('projections'),
+  policies: id<readonly Policy[]>('policies'),
+  api: id<ApiServer>('api'),
+} as const;
+
+export interface Composition {
+  /** A part, made with all it needs if it was not there yet. */
+  get<T>(part: ServiceIdentifier<T>): Promise<T>;
+  /** Stops everything that was started, last started first. */
+  stop(): Promise<void>;
+}
+
+export function compose(configuration: ServerConfiguration, log: (line: string) => void): Composition {
+  const container = new Container({ defaultScope: 'Singleton' });
+  const stops: (() => Promise<void>)[] = [];
+
+  const bind = <T>(
+    part: ServiceIdentifier<T>,
+    make: (get: Composition['get']) => Promise<T> | T,
+    stop?: (made: T) => Promise<void>,
+  ): void => {
+    container.bind<T>(part).toDynamicValue(async (context) => {
+      const made = await make((needed) => context.getAsync(needed));
+      if (stop) stops.push(() => stop(made));
+      return made;
+    });
+  };
+
+  bind(
+    parts.postgres,
+    () =>
+      startPostgres({
+        databaseUrl: configuration.databaseUrl,
+        binDir: configuration.postgresBinDir,
+        dataDir: configuration.dataDir,
+        settings: configuration.postgresSettings,
+        log,
+      }),
+    (postgres) => postgres.stop(),
+  );
+  bind(
+    parts.pool,
+    async (get) => {
+      const pool = new pg.Pool({ connectionString: (await get(parts.postgres)).url, max: 20 });
+      // An idle connection that breaks is replaced; without a listener it would end the process.
+      pool.on('error', (error) => log(`postgres connection lost: ${error.message}`));
+      return pool;
+    },
+    (pool) => pool.end(),
+  );
+  bind(
+    parts.store,
+    async (get) => openPostgresEventStore({ connectionString: (await get(parts.postgres)).url, log }),
+    (store) => store.close(),
+  );
+  bind(parts.tokens, async (get) => {
+    const key = configuration.tokenKey
+      ? Buffer.from(configuration.tokenKey)
+      : await loadTokenKey(await get(parts.pool));
+    return positionTokens(key, (await get(parts.store)).id);
+  });
+  bind(parts.refusedRecords, async (get) => postgresRefusedRecords(await get(parts.pool)));
+  bind(parts.bus, async (get) => commandBus({ store: await get(parts.store), timing: systemTiming }));
+  bind(
+    parts.projections,
+    async (get) =>
+      startProjections({
+        store: await get(parts.store),
+        pool: await get(parts.pool),
+        models: readModels,
+        log,
+      }),
+    (projections) => projections.stop(),
+  );
+  const running = new AbortController();
+  let policiesDone: Promise<unknown> = Promise.resolve();
+  bind(
+    parts.policies,
+    async (get) => {
+      const [store, bus, pool, projections] = [
+        await get(parts.store),
+        await get(parts.bus),
+        await get(parts.pool),
+        await get(parts.projections),
+      ];
+      const policies: readonly Policy[] = [orderRebate, orderStock];
+      policiesDone = Promise.all(
+        policies.map((policy) =>
+          runPolicy({
+            policy,
+            store,
+            bus,
+            openCheckpoint: (name) => openCheckpoint(pool, name, projections.progress),
+            timing: systemTiming,
+            log,
+            signal: running.signal,
+          }),
+        ),
+      );
+      return policies;
+    },
+    async () => {
+      running.abort();
+      await policiesDone;
+    },
+  );
+  bind(
+    parts.api,
+    async (get) => {
+      const [store, bus, projections] = [
+        await get(parts.store),
+        await get(parts.bus),
+        await get(parts.projections),
+      ];
+      return startApiServer({
+        listen: configuration.listen,
+        bus,
+        reader: projections.reader,
+        progress: projections.progress,
+        head: () => store.head(),
+        tokens: await get(parts.tokens),
+        refusedRecords: await get(parts.refusedRecords),
+        policies: (await get(parts.policies)).map(policyCheckpointName),
+        clock: systemClock,
+        log,
+      });
+    },
+    (api) => api.stop(),
+  );
+
+  return {
+    get: (part) => container.getAsync(part),
+    async stop() {
+      for (const stop of stops.splice(0).toReversed()) {
+        await stop().catch((error: unknown) => log(`while stopping: ${String(error)}`));
+      }
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** Short ways to build requests, and time that passes by itself. */
+import type { CommandRequest } from '../../src/application/commands.ts';
+import type { Timing } from '../../src/application/timing.ts';
+import type { ItemCommand } from '../../src/domain/item/commands.ts';
+
+/** Sleeping takes no time but lets everything else run, and moves the clock. */
+export function virtualTiming(): Timing {
+  let now = 0;
+  return {
+    sleep: (ms) => {
+      now += ms;
+      return new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    },
+    random: () => 0.5,
+    monotonic: () => now,
+  };
+}
+
+/** A valid UUID per number. */
+export const uuid = (n: number): string => `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}`;
+
+/** The part every item command has. */
+export const item = (
+  sku = 'mug',
+): { readonly merchant: string; readonly sku: string; readonly at: Date } => ({
+  merchant: 'shop',
+  sku,
+  at: new Date('2026-01-01T00:00:00Z'),
+});
+
+export const itemRequest = (n: number, command: ItemCommand, contentHash = `hash-${n}`): CommandRequest => ({
+  requestId: uuid(n),
+  contentHash,
+  aggregate: 'item',
+  command,
+});
+
+export const receive = (n: number, quantity: bigint): CommandRequest =>
+  itemRequest(n, { ...item(), kind: 'receive', quantity, reference: '' });
+
+export const reserve = (n: number, quantity: bigint): CommandRequest =>
+  itemRequest(n, { ...item(), kind: 'reserve', reservationId: `r${n}`, quantity });

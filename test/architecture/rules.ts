@@ -1,0 +1,77 @@
+/** Who may import whom, and who may look at the clock: the rules of docs/architecture.md as data. */
+
+interface FolderRule {
+  /** Folders of src/ it may import from, beside itself. */
+  readonly folders: readonly string[];
+  /** npm packages and node: modules it may import; undefined: any. */
+  readonly packages?: readonly RegExp[];
+}
+
+const rules: Readonly<Record<string, FolderRule>> = {
+  domain: { folders: ['gen/tallyback/events'], packages: [] },
+  eventstore: { folders: [], packages: [/^pg$/, /^node:/] },
+  application: {
+    folders: ['domain', 'eventstore', 'gen/tallyback/events'],
+    packages: [/^lru-cache$/, /^uuid$/, /^pg$/, /^node:/],
+  },
+  projections: {
+    folders: ['domain', 'eventstore', 'gen/tallyback/events'],
+    packages: [/^lru-cache$/, /^pg$/, /^node:/],
+  },
+  api: {
+    folders: ['application', 'projections', 'domain', 'eventstore', 'gen'],
+    packages: [/^@grpc\//, /^grpc-health-check$/, /^@bufbuild\//, /^node:/],
+  },
+  operations: { folders: [], packages: [/^pg$/, /^node:/] },
+  main: { folders: ['api', 'application', 'projections', 'domain', 'eventstore', 'operations', 'gen'] },
+};
+
+/** Files that are the edge: the only ones that may use the clock, chance, timers or the environment. */
+const edges = [/^main\//, /^operations\//, /\/edges\.ts$/];
+
+const ambient: readonly (readonly [RegExp, string])[] = [
+  [/\bDate\.now\(/, 'Date.now'],
+  [/\bnew Date\(\)/, 'new Date()'],
+  [/\bMath\.random\(/, 'Math.random'],
+  [/\bperformance\.now\(/, 'performance.now'],
+  [/\bprocess\.env\b/, 'process.env'],
+];
+
+const importPattern =
+  /(?:^|\n)\s*(?:import|export)\b[^'";]*?from\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/g;
+
+/** Path of an import, from src/. */
+function resolveFromSrc(file: string, specifier: string): string {
+  const parts = file.split('/').slice(0, -1);
+  for (const part of specifier.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '.') parts.push(part);
+  }
+  return parts.join('/');
+}
+
+/** What one file (path from src/) does that it may not. */
+export function violationsIn(file: string, source: string): string[] {
+  const folder = file.split('/')[0] ?? '';
+  const rule = rules[folder];
+  if (folder === 'gen') return [];
+  if (!rule) return [`${file}: src/${folder} is not a folder of the house`];
+
+  const found: string[] = [];
+  for (const match of source.matchAll(importPattern)) {
+    const specifier = match[1] ?? match[2] ?? '';
+    if (specifier.startsWith('.')) {
+      const target = resolveFromSrc(file, specifier);
+      const allowed = [folder, ...rule.folders].some((f) => target.startsWith(`${f}/`));
+      if (!allowed) found.push(`${file} imports ${target}`);
+    } else if (rule.packages && !rule.packages.some((allowed) => allowed.test(specifier))) {
+      found.push(`${file} imports ${specifier}`);
+    }
+  }
+  const code = source.replaceAll(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, '');
+  if (!edges.some((edge) => edge.test(file))) {
+    for (const [pattern, name] of ambient) if (pattern.test(code)) found.push(`${file} uses ${name}`);
+  }
+  if (/\bas any\b|: any\b|\bas unknown as\b/.test(code)) found.push(`${file} casts its way out of the types`);
+  return found;
+}
