@@ -25,7 +25,8 @@ export async function importOnlineRetail(command: ImportCommand, terminal: Termi
   if ((target === undefined) === !standalone) {
     throw new UsageError('import needs either --target HOST:PORT or --standalone');
   }
-  if (target !== undefined && command.data !== undefined) throw new UsageError('--data goes with --standalone');
+  if (target !== undefined && command.data !== undefined)
+    throw new UsageError('--data goes with --standalone');
 
   const send = async (address: string): Promise<number> => {
     const summary = await runImport(
