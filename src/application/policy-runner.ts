@@ -46,11 +46,22 @@ export async function runPolicy(options: PolicyRunnerOptions): Promise<void> {
       await runOnce(options, () => (failures = 0));
     } catch (error) {
       if (signal.aborted) return;
-      log(`policy ${policy.name}: ${String(error)}; going on from its checkpoint`);
-      await timing.sleep(100 + backoff(timing, failures, 100, 5_000), signal);
+      log(`policy ${policy.name}: ${describe(error)}; going on from its checkpoint`);
+      const pause = error instanceof TakenOver ? 5_000 : 100;
+      await timing.sleep(pause + backoff(timing, failures, 100, 5_000), signal);
     }
   }
 }
+
+/** Not an error of this runner: it waits a while before it would take over itself. */
+class TakenOver extends Error {
+  override readonly name = 'TakenOver';
+}
+
+const describe = (error: unknown): string =>
+  error instanceof Error && error.cause !== undefined
+    ? `${error.message}: ${String(error.cause)}`
+    : String(error);
 
 async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
   const { policy, store, bus, signal } = options;
@@ -83,7 +94,7 @@ async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Pr
     idleEvents += batch.events.length;
     const due = outcomes.length > 0 || batch.caughtUp || idleEvents >= 10_000;
     if (due && comparePositions(batch.through, committed) > 0) {
-      if (!(await checkpoint.advance(batch.through))) throw new Error('another runner has taken over');
+      if (!(await checkpoint.advance(batch.through))) throw new TakenOver('another runner has taken over');
       committed = batch.through;
       idleEvents = 0;
       progressed();

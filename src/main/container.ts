@@ -76,7 +76,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   bind(
     parts.pool,
     async (get) => {
-      const pool = new pg.Pool({ connectionString: (await get(parts.postgres)).url, max: 20 });
+      const pool = new pg.Pool({ connectionString: (await get(parts.postgres)).url, max: 24 });
       // An idle connection that breaks is replaced; without a listener it would end the process.
       pool.on('error', (error) => log(`postgres connection lost: ${error.message}`));
       return pool;

@@ -1,10 +1,10 @@
 /** `tallyback projections list | replay NAME`. */
 import pg from 'pg';
-import { formatPosition } from '../eventstore/port.ts';
+import { formatPosition, parsePosition } from '../eventstore/port.ts';
 import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
-import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
-import { listCheckpoints } from '../projections/engine/checkpoint.ts';
+import { joinRunningPostgres, startPostgres } from '../operations/postgres/index.ts';
+import { ensureTables } from '../projections/engine/schema.ts';
 import { replayReadModel } from '../projections/engine/replay.ts';
 import { readModels } from '../projections/index.ts';
 import { progressLine } from './progress-line.ts';
@@ -27,6 +27,7 @@ export async function projections(
   return withPostgres(configuration, terminal, async (url) => {
     const pool = new pg.Pool({ connectionString: url, max: 4 });
     pool.on('error', (error) => terminal.log(`postgres connection lost: ${error.message}`));
+    await ensureTables(pool, readModels, terminal.log);
     const store = await openPostgresEventStore({ connectionString: url, log: terminal.log });
     try {
       if (model) {
@@ -36,21 +37,35 @@ export async function projections(
           pool,
           model,
           signal: terminal.signal,
-          onProgress: ({ events, total, perSecond, secondsLeft }) =>
-            line.show(
-              `${model.name}  ${events} of ${total} events  ${Math.round(perSecond)}/s  ${Math.ceil(secondsLeft)} s left`,
-            ),
+          log: terminal.log,
+          onProgress({ position, target, events, eventsPerSecond, remainingSeconds }) {
+            const way = `${formatPosition(position)} of ${formatPosition(target)}`;
+            const left = remainingSeconds === undefined ? '' : `, ${Math.ceil(remainingSeconds)} s left`;
+            line.show(`${model.name}  ${way}  ${events} events, ${Math.round(eventsPerSecond)}/s${left}`);
+          },
         });
         line.end();
+        if (!replayed.finished) {
+          terminal.print(
+            `Stopped; ${model.name} goes on from where it is when a server runs, or with another replay.`,
+          );
+          return 1;
+        }
+        const rate = Math.round(replayed.events / Math.max(replayed.seconds, 0.001));
         terminal.print(
-          `${model.name} is folded from the log again: ${replayed.events} events, ${replayed.rows} rows.`,
+          `${model.name} is folded from the log again: ${replayed.events} events in ${replayed.seconds.toFixed(1)} s (${rate}/s).`,
         );
         return 0;
       }
       const head = await store.head();
-      for (const { name: checkpoint, position } of await listCheckpoints(pool)) {
-        const lag = head.commit - position.commit;
-        terminal.print(`${checkpoint.padEnd(28)} at ${formatPosition(position).padEnd(22)} ${lag} behind`);
+      const { rows } = await pool.query<{ name: string; position: string }>(
+        `select name, position from tallyback.checkpoint order by name collate "C"`,
+      );
+      for (const { name: checkpoint, position } of rows) {
+        const lag = head.commit - (parsePosition(position) ?? head).commit;
+        terminal.print(
+          `${checkpoint.padEnd(26)} at ${position.padEnd(18)} ${lag > 0n ? `${lag} behind the log` : 'caught up'}`,
+        );
       }
       return 0;
     } finally {
@@ -66,14 +81,10 @@ async function withPostgres<T>(
   terminal: Terminal,
   use: (url: string) => Promise<T>,
 ): Promise<T> {
-  const postgres: PostgresServer = await startPostgres({
-    databaseUrl: configuration.databaseUrl,
-    binDir: configuration.postgresBinDir,
-    dataDir: configuration.dataDir,
-    settings: configuration.postgresSettings,
-    joinRunning: true,
-    log: terminal.log,
-  });
+  const { databaseUrl, dataDir, postgresBinDir: binDir, postgresSettings: settings } = configuration;
+  const running = databaseUrl === undefined ? await joinRunningPostgres(dataDir) : undefined;
+  const postgres =
+    running ?? (await startPostgres({ databaseUrl, binDir, dataDir, settings, log: terminal.log }));
   try {
     return await use(postgres.url);
   } finally {
