@@ -85,17 +85,24 @@ export interface EventStore {
   readonly id: string;
   /**
    * Appends all events or none, if the stream ends at `expectedRevision` (exact; `noStream` for none).
-   * Resolves once they are durable. Rejects with EventStoreUnavailable when the outcome is unknown.
+   * Resolves once they are durable. Rejects with EventStoreUnavailable when the outcome is unknown, and with
+   * RangeError for what no store takes: no events, an id that is no UUID or comes twice, an impossible revision,
+   * an empty name or text, contents beyond the adapter's bounds.
    */
   append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<AppendResult>;
   /** The stream's events from a revision on (default 0), in order. An unknown stream is empty. */
-  readStream(stream: string, options?: { readonly from?: number; readonly signal?: AbortSignal }): AsyncIterable<RecordedEvent>;
+  readStream(
+    stream: string,
+    options?: { readonly from?: number; readonly signal?: AbortSignal },
+  ): AsyncIterable<RecordedEvent>;
   /**
    * All events after a position, for ever, in log order, in batches that are never empty except to say
-   * `caughtUp`. Heals itself over connection failures and ends only when the signal aborts.
+   * `caughtUp`. Heals itself over connection failures and ends only when the signal aborts; throws
+   * EventStoreUnavailable if the store is closed under it, and an adapter's own error if the log is damaged.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
-  /** Position of the last event; `logStart` for an empty log. */
+  /** Position of the last event; `logStart` for an empty log. Rejects with EventStoreUnavailable. */
   head(): Promise<Position>;
+  /** Settles the appends under way, then ends everything else. May be called again. */
   close(): Promise<void>;
 }
