@@ -1,4 +1,5 @@
 import type { RebateCause, RebateLine } from '../../gen/tallyback/events/v1/account.ts';
+import type { OrderStatus } from '../../gen/tallyback/events/v1/order.ts';
 import type { ReleaseOn } from '../../gen/tallyback/events/v1/programme.ts';
 
 interface OfAccount {
@@ -25,22 +26,35 @@ export interface UnmatchedReturnLine {
 }
 
 export type AccountCommand =
-  /** Brings one entry to its target: new lines accrue, known ones go up or down. */
+  /**
+   * Brings one entry to its target: new lines accrue, known ones go up or down. A line in both `changed` (with
+   * quantity 0) and `added` was replaced by another purchase: it is reversed and accrued anew.
+   */
   | (OfAccount & {
       readonly kind: 'retarget-entry';
       readonly entryId: string;
       readonly merchant: string;
       readonly cause: RebateCause;
-      /** Evaluated lines, taken if the entry does not have the line yet. */
+      /** Evaluated lines, taken if the entry does not have the line, or no longer. */
       readonly added: readonly RebateLine[];
+      /** A line that an amendment took to 0 is gone: it comes back only if it is also in `added`. */
       readonly changed: readonly LineTarget[];
+      /** Both count for an entry that is new; one that is known keeps its own. */
       readonly releaseOn: ReleaseOn;
       readonly releasedBySource: boolean;
     })
-  /** The source fulfilled the entry's release condition. */
-  | (OfAccount & { readonly kind: 'confirm-entry'; readonly entryId: string })
+  /**
+   * The source confirmed or settled the order (`status`): the entry's release condition holds from now on, or
+   * no longer, and a declined entry is restored.
+   */
+  | (OfAccount & {
+      readonly kind: 'confirm-entry';
+      readonly entryId: string;
+      readonly status: typeof OrderStatus.CONFIRMED | typeof OrderStatus.SETTLED;
+    })
   /** The source declined the order: all of the entry is reversed (its lines are kept, for a restore). */
   | (OfAccount & { readonly kind: 'decline-entry'; readonly entryId: string })
+  /** A declined entry counts again; the order is as if just tracked. */
   | (OfAccount & { readonly kind: 'restore-entry'; readonly entryId: string })
   | (OfAccount & {
       readonly kind: 'take-return';

@@ -1,0 +1,16 @@
+import type { Aggregate } from '../aggregate.ts';
+import type { AccountCommand } from './commands.ts';
+import { decideAccount } from './decide.ts';
+import { evolveAccount, initialAccount, type AccountEventType, type AccountState } from './state.ts';
+
+export const accountAggregate: Aggregate<AccountState, AccountCommand, AccountEventType> = {
+  category: 'account',
+  initial: initialAccount,
+  evolve: evolveAccount,
+  decide: decideAccount,
+};
+
+export type { AccountCommand, LineTarget } from './commands.ts';
+export { postings, type LedgerAccount } from './postings.ts';
+export { conditionHolds } from './release.ts';
+export type { AccountEvent, AccountEventType, AccountState } from './state.ts';
