@@ -16,9 +16,3 @@ export const itemStream = (merchant: string, sku: string): string =>
 /** Name of an order (or other document) within an account or item: "source~external id", escaped alike. */
 export const orderId = (source: string, externalId: string): string =>
   `${escapeId(source)}~${escapeId(externalId)}`;
-
-/** The text before the first "-". */
-export function categoryOf(stream: string): string {
-  const dash = stream.indexOf('-');
-  return dash < 0 ? stream : stream.slice(0, dash);
-}

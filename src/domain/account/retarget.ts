@@ -189,6 +189,7 @@ export function accruedEvent(
       releaseOn,
       releasedBySource,
       balance,
+      opensEntry: !draft.state.entries.has(entryId),
     },
   };
 }

@@ -3,14 +3,7 @@ import { accept, refuse, type Decision } from '../aggregate.ts';
 import type { OrderHeader, OrderLine, OrderLineChange } from '../../gen/tallyback/events/v1/order.ts';
 import type { OrderCommand } from './commands.ts';
 import { recordLines, sameLine, type RecordedLines } from './lines.ts';
-import {
-  statusOf,
-  type OrderEvent,
-  type OrderEventType,
-  type OrderState,
-  type StatusEvent,
-  type TrackedOrder,
-} from './state.ts';
+import { statusOf, type OrderEventType, type OrderState, type TrackedOrder } from './state.ts';
 
 type OrderDecision = Decision<OrderEventType>;
 type Track = Extract<OrderCommand, { readonly kind: 'track' }>;
@@ -74,7 +67,7 @@ function amend(
       `${tooFew.returnedQuantity} units of line ${lineNoOf(tooFew)} have come back already`,
     );
   }
-  const amended: OrderEvent = {
+  return accept({
     type: 'OrderAmended',
     data: {
       header: order.header,
@@ -82,37 +75,9 @@ function amend(
       sourceVersion: command.sourceVersion,
       changes,
       amountMinor,
+      status: statusOf(state),
     },
-  };
-  const status = statusForNewLines(state, order, changes, command.at);
-  return status === undefined ? accept(amended) : accept(amended, status);
-}
-
-/**
- * The status again, after an amendment that brings lines: OrderAmended does not carry it, and an account that
- * had no entry for this order before (none of its lines earned) has not kept the status either. Without it the
- * amended lines of a declined order would be paid.
- */
-function statusForNewLines(
-  state: OrderState,
-  { header }: TrackedOrder,
-  changes: readonly OrderLineChange[],
-  at: Date,
-): StatusEvent | undefined {
-  const bringsLines = header.member !== '' && changes.some((change) => change.after !== undefined);
-  const { lastStatus } = state;
-  if (!bringsLines || lastStatus === undefined) return undefined;
-  const again = { header, occurredAt: at };
-  switch (lastStatus.type) {
-    case 'OrderConfirmed':
-      return { type: lastStatus.type, data: { ...lastStatus.data, ...again } };
-    case 'OrderDeclined':
-      return { type: lastStatus.type, data: { ...lastStatus.data, ...again } };
-    case 'OrderSettled':
-      return { type: lastStatus.type, data: { ...lastStatus.data, ...again } };
-    case 'OrderRestored':
-      return undefined;
-  }
+  });
 }
 
 function changesBetween(order: TrackedOrder, lines: readonly OrderLine[]): OrderLineChange[] {

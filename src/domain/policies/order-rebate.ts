@@ -120,23 +120,25 @@ const entryOf = (header: OrderHeader, at: Date): Entry => ({
 function tracked({ lines, status }: OrderTracked, entry: Entry, context: PolicyContext): AccountCommand[] {
   const { added, releaseOn } = evaluate(lines, context);
   if (added.length === 0) return [];
-  const accrual = retarget(entry, RebateCause.TRACKED, added, [], releaseOn, status);
-  return status === OrderStatus.DECLINED ? [accrual, { kind: 'decline-entry', ...entry.of }] : [accrual];
+  return withStatus(entry, retarget(entry, RebateCause.TRACKED, added, [], releaseOn, status), status);
 }
+
+/** The entry of a declined order is opened all the same: the order may be restored. */
+const withStatus = (entry: Entry, target: AccountCommand, status: OrderStatus): AccountCommand[] =>
+  status === OrderStatus.DECLINED ? [target, { kind: 'decline-entry', ...entry.of }] : [target];
 
 /**
  * A line whose quantity or price changed stays under the rule of its purchase. One that now is of other goods,
  * another category or another time is another purchase: the old goes to 0 and the new is evaluated. One that
  * is free now goes to 0, as it would never have been evaluated.
  */
-function amended({ changes }: OrderAmended, entry: Entry, context: PolicyContext): AccountCommand[] {
+function amended({ changes, status }: OrderAmended, entry: Entry, context: PolicyContext): AccountCommand[] {
   const { currency } = entry.of;
   const keptLines = changes.flatMap((change) => keptAfter(change, currency));
   const { added, releaseOn } = evaluate(keptLines, context);
   const changed = changes.flatMap(targetOf);
   if (added.length === 0 && changed.length === 0) return [];
-  // The order repeats its status after an amendment, should the entry be new.
-  return [retarget(entry, RebateCause.AMENDED, added, changed, releaseOn, OrderStatus.TRACKED)];
+  return withStatus(entry, retarget(entry, RebateCause.AMENDED, added, changed, releaseOn, status), status);
 }
 
 function returned({ lines }: LinesReturned, entry: Entry): AccountCommand[] {

@@ -32,9 +32,20 @@ export type RowOf<C extends Columns> = { readonly [K in keyof C]: ValueOf<C[K]> 
 export interface TableSpec<C extends Columns> {
   readonly columns: C;
   /** The primary key, in order; lists and pages are sorted by it. */
-  readonly key: readonly (keyof C & string)[];
-  /** Further indexes. Every table also has one on the position. */
-  readonly indexes?: readonly (readonly (keyof C & string)[])[];
+  readonly key: readonly string[];
+  /** Further indexes, of the columns in this order, all ascending. Every table also has one on the position. */
+  readonly indexes?: readonly (readonly string[])[];
+}
+
+/**
+ * That keys and indexes name columns. Asked for where a table is declared, and not a part of TableSpec: it would
+ * keep a table of certain columns from being a table of any columns.
+ */
+export interface NamesColumns<C extends Columns> {
+  readonly table: {
+    readonly key: readonly (keyof C & string)[];
+    readonly indexes?: readonly (readonly (keyof C & string)[])[];
+  };
 }
 
 /** An event with its place in the log. */
@@ -48,6 +59,9 @@ export interface LoggedEvent<T extends EventType = EventType> {
 /** Values of the key columns, in order. */
 export type Key = readonly (string | bigint | number | Date)[];
 
+/** A row of any table. */
+export type AnyRow = RowOf<Columns>;
+
 export interface ReadModel<C extends Columns = Columns, T extends EventType = EventType> {
   /** Name of the table and, with "projection:" before it, of the checkpoint. */
   readonly name: string;
@@ -55,8 +69,18 @@ export interface ReadModel<C extends Columns = Columns, T extends EventType = Ev
   readonly version: number;
   readonly table: TableSpec<C>;
   readonly handles: readonly T[];
+  /**
+   * Every key is written by exactly one event: the engine then never looks for the row before (the fold always
+   * gets undefined), which halves the work of a long, growing table.
+   */
+  readonly appendOnly?: boolean;
   /** The rows an event changes; none if it does not concern this read model after all. */
   keys(logged: LoggedEvent<T>): readonly Key[];
   /** The row after the event; the same object if nothing changed; undefined to remove it. Pure. */
   fold(row: RowOf<C> | undefined, logged: LoggedEvent<T>, key: Key): RowOf<C> | undefined;
 }
+
+/** Has the compiler check a declaration and remember its columns and events. */
+export const defineReadModel = <const C extends Columns, const T extends EventType>(
+  model: ReadModel<C, T> & NamesColumns<C>,
+): ReadModel<C, T> => model;

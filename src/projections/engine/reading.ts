@@ -2,7 +2,7 @@
 import type { Position } from '../../eventstore/port.ts';
 import type { Columns, Key, ReadModel, RowOf } from './read-model.ts';
 
-/** Conditions on columns, all of which must hold. */
+/** Conditions on columns, all of which must hold: equal to, one of, or in [from, until). Undefined is no condition. */
 export type Filter<C extends Columns> = {
   readonly [K in keyof C]?:
     | RowOf<C>[K]
@@ -32,6 +32,13 @@ export interface ChangePage<C extends Columns> {
   readonly through: Position;
 }
 
+export interface ListOptions<C extends Columns> {
+  readonly filter?: Filter<C>;
+  readonly after?: Key | undefined;
+  readonly limit: number;
+  readonly orderBy?: readonly { readonly column: keyof C & string; readonly descending?: boolean }[];
+}
+
 export interface ReadModelReader {
   /** One row, and the position the answer is complete through. */
   get<C extends Columns>(
@@ -39,16 +46,11 @@ export interface ReadModelReader {
     key: Key,
   ): Promise<{ row: RowOf<C> | undefined; through: Position }>;
   /** A page of rows in key order (or by `orderBy`, which must then be limited to one page). */
-  list<C extends Columns>(
-    model: ReadModel<C>,
-    options: {
-      readonly filter?: Filter<C>;
-      readonly after?: Key | undefined;
-      readonly limit: number;
-      readonly orderBy?: readonly { readonly column: keyof C & string; readonly descending?: boolean }[];
-    },
-  ): Promise<Page<C>>;
-  /** All rows that match, in key order, in pages, at one moment (one repeatable-read transaction). */
+  list<C extends Columns>(model: ReadModel<C>, options: ListOptions<C>): Promise<Page<C>>;
+  /**
+   * All rows that match, in key order, in pages, at one moment (one repeatable-read transaction, open until the
+   * last page is read, the reading is broken off, or the signal aborts: read it swiftly).
+   */
   snapshot<C extends Columns>(
     model: ReadModel<C>,
     filter: Filter<C>,

@@ -1,0 +1,124 @@
+/**
+ * One call as handlers see it.
+ *
+ * grpc-js emits "cancelled" at the end of every call, also of those that went well, and "drain" never again once
+ * the client has gone; both are dealt with here, so that handlers only know one signal.
+ */
+import type { EventEmitter } from 'node:events';
+import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
+import { callCancelled, positionTrailer, serverStopping } from './errors.ts';
+import type { StopSignal } from './stop-signal.ts';
+
+type AnyCall =
+  | ServerUnaryCall<Buffer, Uint8Array>
+  | ServerWritableStream<Buffer, Uint8Array>
+  | ServerDuplexStream<Buffer, Uint8Array>;
+
+export class Call {
+  /** When the client stops waiting, in milliseconds since 1970; Infinity: never. */
+  readonly deadline: number;
+  readonly trailer = new Metadata();
+  readonly #call: AnyCall;
+  readonly #stopping: StopSignal;
+  #controller: AbortController | undefined;
+  #dispose: (() => void) | undefined;
+
+  constructor(call: AnyCall, stopping: StopSignal) {
+    this.#call = call;
+    this.#stopping = stopping;
+    const deadline = call.getDeadline();
+    this.deadline = deadline instanceof Date ? deadline.getTime() : deadline;
+  }
+
+  /**
+   * Ends all waiting for this call: the client has gone or its deadline has passed, or the server stops. The
+   * reason is the ApiError that the call then ends with.
+   */
+  get signal(): AbortSignal {
+    // Most unary calls never wait for anything, and need no listeners.
+    this.#controller ??= this.#listen();
+    return this.#controller.signal;
+  }
+
+  /** The client will not see anything any more. */
+  get gone(): boolean {
+    return this.#call.cancelled;
+  }
+
+  /** Says what the answer is based on, in the trailing metadata. */
+  setPosition(token: string): void {
+    this.trailer.set(positionTrailer, token);
+  }
+
+  /** The call is over: nothing is to be aborted any more. */
+  dispose(): void {
+    this.#dispose?.();
+    this.#dispose = undefined;
+  }
+
+  #listen(): AbortController {
+    const controller = new AbortController();
+    const gone = (): void => controller.abort(callCancelled());
+    const stopped = (): void => controller.abort(serverStopping());
+    const call: EventEmitter = this.#call;
+    call.on('cancelled', gone);
+    call.on('close', gone);
+    const forget = this.#stopping.onStop(stopped);
+    this.#dispose = () => {
+      call.off('cancelled', gone);
+      call.off('close', gone);
+      forget();
+    };
+    if (this.#call.cancelled) gone();
+    else if (this.#stopping.stopped) stopped();
+    return controller;
+  }
+}
+
+/** A call whose answer is a stream of encoded messages. */
+export class StreamCall extends Call {
+  readonly #stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(
+    stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>,
+    stopping: StopSignal,
+  ) {
+    super(stream, stopping);
+    this.#stream = stream;
+    stream.on('drain', () => {
+      for (const go of this.#waiting) go();
+      this.#waiting.clear();
+    });
+  }
+
+  /** Sends a message. False: the client does not keep up; wait for `room` before the next. */
+  write(message: Uint8Array): boolean {
+    if (this.gone) return false;
+    return this.#stream.write(message);
+  }
+
+  /** Resolves when the client has taken enough; rejects with the signal's reason when waiting is over. */
+  async room(signal: AbortSignal = this.signal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#stream.writableNeedDrain) return;
+    await new Promise<void>((resolve, reject) => {
+      const aborted = (): void => {
+        this.#waiting.delete(go);
+        reject(signal.reason);
+      };
+      const go = (): void => {
+        signal.removeEventListener('abort', aborted);
+        resolve();
+      };
+      this.#waiting.add(go);
+      signal.addEventListener('abort', aborted, { once: true });
+    });
+  }
+
+  /** Calls back whenever the client has made room again. */
+  onRoom(listener: () => void): void {
+    this.#stream.on('drain', listener);
+  }
+}

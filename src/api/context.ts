@@ -1,0 +1,30 @@
+/** What the services are made of. */
+import type { CommandBus } from '../application/commands.ts';
+import type { PositionTokens } from '../application/position-token.ts';
+import type { RefusedRecords } from '../application/refused-records.ts';
+import type { Position } from '../eventstore/port.ts';
+import type { Progress, ReadModelReader } from '../projections/engine/reading.ts';
+import type { Rpc } from './handler.ts';
+import type { ApiLimits } from './limits.ts';
+
+export interface ApiDependencies {
+  readonly bus: CommandBus;
+  readonly reader: ReadModelReader;
+  readonly progress: Progress;
+  /** The end of the log now. */
+  readonly head: () => Promise<Position>;
+  readonly tokens: PositionTokens;
+  readonly refusedRecords: RefusedRecords;
+  /** Names of the policies' checkpoints, such as "policy:order-rebate". */
+  readonly policies: readonly string[];
+  readonly clock: () => Date;
+  /** One line for operators. */
+  readonly log: (line: string) => void;
+  /** Events after a position up to the head, where the store can count them. Default: it cannot. */
+  readonly countEvents?: ((after: Position, head: Position) => bigint | undefined) | undefined;
+}
+
+export interface ApiContext extends ApiDependencies {
+  readonly limits: ApiLimits;
+  readonly rpc: Rpc;
+}

@@ -1,0 +1,59 @@
+/** Health (grpc.health.v1) and reflection (v1 and v1alpha), served by their own packages. */
+import type { handleBidiStreamingCall, Server, UntypedHandleCall } from '@grpc/grpc-js';
+import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import { descriptorBytes } from './descriptors.ts';
+import { serverStopping, toStatus } from './errors.ts';
+import type { StopSignal } from './stop-signal.ts';
+
+export interface Health {
+  /** All services at once: a projection that lags is no reason to take a server out. */
+  set(serving: boolean): void;
+}
+
+/** Their streams know nothing of our stopping, and an open stream holds up the shutdown: end them too. */
+function endingStreams(server: Server, stopping: StopSignal): Pick<Server, 'addService'> {
+  const ending = (handler: UntypedHandleCall): UntypedHandleCall => {
+    // Every streaming handler of these packages takes the call alone.
+    const serve = handler as handleBidiStreamingCall<unknown, unknown>;
+    const wrapped: handleBidiStreamingCall<unknown, unknown> = (call) => {
+      const end = (): void => {
+        if (!call.cancelled) call.emit('error', Object.assign(new Error(), toStatus(serverStopping())));
+      };
+      // Emitted at the end of every call.
+      call.once('cancelled', stopping.onStop(end));
+      serve(call);
+    };
+    return wrapped;
+  };
+  return {
+    addService(definition, implementation) {
+      const handlers = Object.entries(implementation).map(([name, handler]) => [
+        name,
+        definition[name]?.responseStream ? ending(handler) : handler,
+      ]);
+      server.addService(definition, Object.fromEntries(handlers));
+    },
+  };
+}
+
+export function addHealthAndReflection(
+  server: Server,
+  services: readonly string[],
+  stopping: StopSignal,
+): Health {
+  const target = endingStreams(server, stopping);
+  // Empty: the server as a whole.
+  const names = ['', ...services];
+  const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
+  health.addToServer(target);
+  new ReflectionService(loadFileDescriptorSetFromBuffer(descriptorBytes), { services: [...services] }).addToServer(
+    target,
+  );
+  return {
+    set: (serving) => {
+      for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    },
+  };
+}

@@ -1,0 +1,48 @@
+/** What one process takes on at a time, and how long it waits for slow clients. */
+
+export interface ApiLimits {
+  /** Largest request, in bytes; above it gRPC itself answers RESOURCE_EXHAUSTED. */
+  readonly maxReceiveBytes: number;
+  /** Largest response, in bytes. Most clients refuse more than 4 MiB. */
+  readonly maxSendBytes: number;
+  /** Open calls of one connection. */
+  readonly maxConcurrentStreams: number;
+  /** Open watches of all clients. */
+  readonly maxWatches: number;
+  /** Snapshots being sent at once: each holds a database connection. Others wait for their turn. */
+  readonly maxSnapshots: number;
+  /** A client that takes nothing of its snapshot for so long loses the watch. */
+  readonly snapshotStallMs: number;
+  /** A snapshot that is not through after so long is given up. */
+  readonly snapshotMs: number;
+  /** Silence after which a watch sends a heartbeat. */
+  readonly heartbeatMs: number;
+  /** Queries that wait for a read model at once. */
+  readonly maxWaiters: number;
+  /** Records of one Ingest stream that are being carried out at once. */
+  readonly ingestWindow: number;
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+  readonly connectionIdleMs: number;
+  /** Connections are asked to go after so long (±10 %): it spreads long streams over instances, frees stuck ones. */
+  readonly connectionAgeMs: number;
+  readonly connectionAgeGraceMs: number;
+}
+
+export const defaultLimits: ApiLimits = {
+  maxReceiveBytes: 4 << 20,
+  maxSendBytes: 4 << 20,
+  maxConcurrentStreams: 1_000,
+  maxWatches: 1_000,
+  maxSnapshots: 8,
+  snapshotStallMs: 10_000,
+  snapshotMs: 300_000,
+  heartbeatMs: 10_000,
+  maxWaiters: 5_000,
+  ingestWindow: 256,
+  keepaliveMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
+  connectionIdleMs: 600_000,
+  connectionAgeMs: 1_800_000,
+  connectionAgeGraceMs: 30_000,
+};

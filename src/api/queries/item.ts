@@ -1,0 +1,73 @@
+/** Stock. */
+import { status } from '@grpc/grpc-js';
+import {
+  ItemQueryServiceService as methods,
+  ListStockRequest,
+  type Stock,
+} from '../../gen/tallyback/item/v1/item_query_service.ts';
+import { stock, type StockRow } from '../../projections/stock/stock.ts';
+import type { ApiContext } from '../context.ts';
+import { ApiError, resourceInfo } from '../errors.ts';
+import { bindService, type BoundService } from '../handler.ts';
+import type { Watches } from '../watch/watches.ts';
+import type { Freshness } from './consistency.ts';
+import { listPage } from './page.ts';
+
+export const stockOf = (row: StockRow): Stock => ({
+  merchant: row.merchant,
+  sku: row.sku,
+  onHand: row.on_hand,
+  reserved: row.reserved,
+  received: row.received,
+  sold: row.sold,
+  takenBack: row.taken_back,
+  adjusted: row.adjusted,
+  committed: row.committed,
+  allowNegative: row.allow_negative,
+  changedAt: row.changed_at,
+  revision: row.revision,
+});
+
+export function itemQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
+  const { reader, rpc, tokens } = context;
+
+  return bindService(methods, {
+    getStock: rpc.unary(methods.getStock, async ({ merchant, sku, consistency }, call) => {
+      await freshness.fresh(stock.name, consistency, call);
+      const { row, through } = await reader.get(stock, [merchant, sku]);
+      if (!row) {
+        throw new ApiError(status.NOT_FOUND, 'ITEM_NOT_FOUND', 'nothing is known of that item', {
+          details: [resourceInfo('tallyback.item.v1.Stock', `${merchant}/${sku}`)],
+          position: tokens.encode(through),
+        });
+      }
+      return { stock: stockOf(row), read: { positionToken: tokens.encode(through) } };
+    }),
+
+    listStock: rpc.unary(methods.listStock, async (request, call) => {
+      const { page, consistency, ...filter } = request;
+      const listed = await listPage(
+        { reader, freshness },
+        {
+          model: stock,
+          filter: filter.merchant === '' ? {} : { merchant: filter.merchant },
+          scope: {
+            method: methods.listStock.path,
+            filter: ListStockRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+          },
+          page,
+          consistency,
+          toMessage: stockOf,
+        },
+        call,
+      );
+      return {
+        stock: listed.messages,
+        nextPageToken: listed.nextPageToken,
+        read: { positionToken: tokens.encode(listed.through) },
+      };
+    }),
+
+    watchStock: watches.stock,
+  });
+}

@@ -1,0 +1,93 @@
+/** Reported documents. */
+import { status } from '@grpc/grpc-js';
+import {
+  documentKindFromJSON,
+  ListOrdersRequest,
+  type Order,
+  OrderLineState,
+  OrderQueryServiceService as methods,
+  orderStatusFromJSON,
+  TimelineEntry,
+} from '../../gen/tallyback/order/v1/order_query_service.ts';
+import { orders, type OrderRow } from '../../projections/orders/orders.ts';
+import type { ApiContext } from '../context.ts';
+import { ApiError, resourceInfo } from '../errors.ts';
+import { bindService, type BoundService } from '../handler.ts';
+import type { Freshness } from './consistency.ts';
+import { listPage } from './page.ts';
+
+const orderOf = (row: OrderRow): Order => ({
+  source: row.source,
+  externalId: row.external_id,
+  kind: documentKindFromJSON(row.kind),
+  merchant: row.merchant,
+  member: row.member,
+  currency: row.currency,
+  status: orderStatusFromJSON(row.status),
+  occurredAt: row.occurred_at,
+  sourceVersion: row.source_version,
+  amountMinor: row.amount_minor,
+  refundedMinor: row.refunded_minor,
+  lineCount: row.line_count,
+  lines: [],
+  timeline: [],
+});
+
+/** The elements of a JSON array that the projection wrote. */
+function elements<T>(text: string, fromJSON: (object: unknown) => T): T[] {
+  const array: unknown = JSON.parse(text);
+  return Array.isArray(array) ? array.map((element) => fromJSON(element)) : [];
+}
+
+const wholeOrderOf = (row: OrderRow): Order => ({
+  ...orderOf(row),
+  lines: elements(row.lines, (line) => OrderLineState.fromJSON(line)),
+  timeline: elements(row.timeline, (entry) => TimelineEntry.fromJSON(entry)),
+});
+
+export function orderQueries(context: ApiContext, freshness: Freshness): BoundService {
+  const { reader, rpc, tokens } = context;
+
+  return bindService(methods, {
+    getOrder: rpc.unary(methods.getOrder, async ({ source, externalId, consistency }, call) => {
+      await freshness.fresh(orders.name, consistency, call);
+      const { row, through } = await reader.get(orders, [source, externalId]);
+      if (!row) {
+        throw new ApiError(status.NOT_FOUND, 'ORDER_NOT_FOUND', 'nothing was reported under that id', {
+          details: [resourceInfo('tallyback.order.v1.Order', `${source}/${externalId}`)],
+          position: tokens.encode(through),
+        });
+      }
+      return { order: wholeOrderOf(row), read: { positionToken: tokens.encode(through) } };
+    }),
+
+    listOrders: rpc.unary(methods.listOrders, async (request, call) => {
+      const { page, consistency, ...filter } = request;
+      const { source, merchant, member } = filter;
+      const listed = await listPage(
+        { reader, freshness },
+        {
+          model: orders,
+          filter: {
+            ...(source === '' ? {} : { source }),
+            ...(merchant === '' ? {} : { merchant }),
+            ...(member === '' ? {} : { member }),
+          },
+          scope: {
+            method: methods.listOrders.path,
+            filter: ListOrdersRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+          },
+          page,
+          consistency,
+          toMessage: orderOf,
+        },
+        call,
+      );
+      return {
+        orders: listed.messages,
+        nextPageToken: listed.nextPageToken,
+        read: { positionToken: tokens.encode(listed.through) },
+      };
+    }),
+  });
+}

@@ -1,0 +1,131 @@
+/**
+ * Checkpoints: how far a projection or policy is, and who may say so.
+ *
+ * Whoever starts claims the checkpoint by raising its epoch. From then on every write names the epoch and the
+ * position it comes from; a writer that was paused, cut off or replaced names others than those stored and is
+ * refused by the database, whatever it believes. `updated_at` only helps a standby to guess that nobody writes.
+ */
+import type pg from 'pg';
+import { formatPosition, logStart, parsePosition, type Position } from '../../eventstore/port.ts';
+import { OtherVersion } from './errors.ts';
+import { ensureCheckpointTable } from './schema.ts';
+
+/** A claimed checkpoint. */
+export interface Held {
+  readonly position: Position;
+  readonly epoch: bigint;
+}
+
+/** A checkpoint as anybody may see it. */
+export interface Seen extends Held {
+  readonly version: number;
+  /** Nobody has moved it, or said that it lives, for the time asked about. */
+  readonly stale: boolean;
+}
+
+export function readPosition(text: string): Position {
+  const position = parsePosition(text);
+  if (!position) throw new TypeError(`"${text}" in tallyback.checkpoint is not a position`);
+  return position;
+}
+
+const held = (row: { position: string; epoch: string }): Held => ({
+  position: readPosition(row.position),
+  epoch: BigInt(row.epoch),
+});
+
+/** Takes a checkpoint over from whoever has it. Throws OtherVersion if it is not of this version. */
+export async function claimCheckpoint(pool: pg.Pool, name: string, version: number): Promise<Held> {
+  const { rows } = await pool.query<{ position: string; epoch: string }>(
+    `update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
+     where name = $1 and version = $2 returning position, epoch::text`,
+    [name, version],
+  );
+  const row = rows[0];
+  if (!row) throw new OtherVersion(`${name} is not of version ${version} (any more)`);
+  return held(row);
+}
+
+/** Takes a checkpoint over if it is still what was seen; undefined if somebody was faster. */
+export async function takeOverCheckpoint(pool: pg.Pool, name: string, seen: Seen): Promise<Held | undefined> {
+  const { rows } = await pool.query<{ position: string; epoch: string }>(
+    `update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
+     where name = $1 and epoch = $2 and position = $3 returning position, epoch::text`,
+    [name, seen.epoch, formatPosition(seen.position)],
+  );
+  return rows[0] && held(rows[0]);
+}
+
+/** Throws OtherVersion if there is none. */
+export async function seeCheckpoint(pool: pg.Pool, name: string, staleAfter: number): Promise<Seen> {
+  const { rows } = await pool.query<{ position: string; epoch: string; version: number; stale: boolean }>(
+    `select position, epoch::text, version, updated_at < now() - $2 * interval '1 millisecond' as stale
+     from tallyback.checkpoint where name = $1`,
+    [name, staleAfter],
+  );
+  const row = rows[0];
+  if (!row) throw new OtherVersion(`${name} is gone`);
+  return { ...held(row), version: row.version, stale: row.stale };
+}
+
+/** Moves a claimed checkpoint (or, without moving, says that its writer lives); false: fenced. */
+export async function moveCheckpoint(
+  pool: pg.Pool,
+  name: string,
+  from: Held,
+  to: Position,
+): Promise<boolean> {
+  const { rowCount } = await pool.query({
+    name: 'checkpoint-move',
+    text: `update tallyback.checkpoint set position = $4, updated_at = now()
+           where name = $1 and epoch = $2 and position = $3`,
+    values: [name, from.epoch, formatPosition(from.position), formatPosition(to)],
+  });
+  return rowCount === 1;
+}
+
+/** Lets a standby take over at once. */
+export async function releaseCheckpoint(pool: pg.Pool, name: string, { epoch }: Held): Promise<void> {
+  await pool.query(`update tallyback.checkpoint set updated_at = 'epoch' where name = $1 and epoch = $2`, [
+    name,
+    epoch,
+  ]);
+}
+
+/** A checkpoint for something that is not a read model, such as "policy:order-rebate". */
+export interface OpenCheckpoint {
+  /** Everything up to it is done. */
+  readonly position: Position;
+  /** Moves it on; false when another one has opened the same checkpoint since: stop. */
+  advance(to: Position): Promise<boolean>;
+}
+
+/** Claims a checkpoint, making it at the start of the log if there is none. `publisher` hears of every advance. */
+export async function openCheckpoint(
+  pool: pg.Pool,
+  name: string,
+  publisher?: { publish(name: string, position: Position): void },
+): Promise<OpenCheckpoint> {
+  await ensureCheckpointTable(pool);
+  const { rows } = await pool.query<{ position: string; epoch: string }>(
+    `insert into tallyback.checkpoint as c (name, version, position, epoch, updated_at)
+     values ($1, 1, $2, 1, now())
+     on conflict (name) do update set epoch = c.epoch + 1, updated_at = now()
+     returning position, epoch::text`,
+    [name, formatPosition(logStart)],
+  );
+  if (!rows[0]) throw new Error('an upsert gave no row');
+  let at = held(rows[0]);
+  publisher?.publish(name, at.position);
+  return {
+    get position() {
+      return at.position;
+    },
+    async advance(to) {
+      if (!(await moveCheckpoint(pool, name, at, to))) return false;
+      at = { ...at, position: to };
+      publisher?.publish(name, to);
+      return true;
+    },
+  };
+}

@@ -1,0 +1,211 @@
+/**
+ * Who waits for which projection or policy.
+ *
+ * What this process writes itself is told by `publish`, right after the commit. What other processes write is
+ * seen by looking at the checkpoints, and only while somebody waits for one or listens to one that is not
+ * written here.
+ */
+import type pg from 'pg';
+import { comparePositions, logStart, type Position } from '../../eventstore/port.ts';
+import { readPosition } from './checkpoint.ts';
+import { errorText } from './errors.ts';
+import type { Progress } from './reading.ts';
+import { defaultDelays, systemTiming, type Timing } from './timing.ts';
+
+interface Waiter {
+  readonly position: Position;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface ProgressOptions {
+  readonly timing?: Timing;
+  /** Milliseconds between looks at the checkpoints of other processes. */
+  readonly poll?: number;
+  readonly log?: (line: string) => void;
+}
+
+export class ProgressHub implements Progress {
+  readonly #pool: pg.Pool;
+  readonly #timing: Timing;
+  readonly #poll: number;
+  readonly #log: (line: string) => void;
+  /** What this process has written itself. */
+  readonly #published = new Map<string, Position>();
+  /** What polling has shown last, to tell listeners of changes. */
+  readonly #polled = new Map<string, string>();
+  readonly #writers = new Map<string, () => void>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #toTell = new Set<string>();
+  readonly #closed = new AbortController();
+  #pollEnd: AbortController | undefined;
+
+  constructor(pool: pg.Pool, options: ProgressOptions = {}) {
+    this.#pool = pool;
+    this.#timing = options.timing ?? systemTiming;
+    this.#poll = options.poll ?? defaultDelays.poll;
+    this.#log = options.log ?? (() => undefined);
+  }
+
+  async through(name: string): Promise<Position> {
+    return (await this.#read([name])).get(name) ?? logStart;
+  }
+
+  async list(): Promise<readonly { readonly name: string; readonly position: Position }[]> {
+    const positions = await this.#read(undefined);
+    return Array.from(positions, ([name, position]) => ({ name, position }));
+  }
+
+  async reached(name: string, position: Position, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#closed.signal.throwIfAborted();
+    const published = this.#published.get(name);
+    if (published && comparePositions(published, position) >= 0) return;
+    const waiters = setOf(this.#waiters, name);
+    let abort: (() => void) | undefined;
+    let waiter: Waiter | undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        waiter = { position, resolve, reject };
+        waiters.add(waiter);
+        abort = () => reject(signal.reason as unknown);
+        signal.addEventListener('abort', abort, { once: true });
+        this.#writers.get(name)?.();
+        this.#startPolling();
+      });
+    } finally {
+      if (waiter) waiters.delete(waiter);
+      if (abort) signal.removeEventListener('abort', abort);
+    }
+  }
+
+  onAdvance(name: string, callback: () => void): () => void {
+    // Wrapped, so that the same function may listen twice.
+    const listener = (): void => callback();
+    setOf(this.#listeners, name).add(listener);
+    this.#startPolling();
+    return () => void this.#listeners.get(name)?.delete(listener);
+  }
+
+  /** Called by whoever has just committed a checkpoint. */
+  publish(name: string, position: Position): void {
+    this.#published.set(name, position);
+    this.#settle(name, position);
+    this.#tell(name);
+  }
+
+  /** This process writes `name` from now on; `wake` is called when somebody begins to wait for it. */
+  lead(name: string, wake: () => void): () => void {
+    this.#writers.set(name, wake);
+    return () => {
+      if (this.#writers.get(name) !== wake) return;
+      this.#writers.delete(name);
+      this.#published.delete(name);
+      this.#startPolling();
+    };
+  }
+
+  /** Whether somebody waits for a position after the first and up to the second. */
+  isWanted(name: string, after: Position, upTo: Position): boolean {
+    for (const { position } of this.#waiters.get(name) ?? []) {
+      if (comparePositions(position, after) > 0 && comparePositions(position, upTo) <= 0) return true;
+    }
+    return false;
+  }
+
+  /** Ends all waiting, with an error. */
+  close(): void {
+    this.#closed.abort(new Error('projections have been stopped'));
+    this.#pollEnd?.abort();
+    for (const waiters of this.#waiters.values()) {
+      for (const { reject } of waiters) reject(this.#closed.signal.reason);
+    }
+    this.#listeners.clear();
+  }
+
+  #settle(name: string, position: Position): void {
+    for (const waiter of this.#waiters.get(name) ?? []) {
+      if (comparePositions(waiter.position, position) <= 0) waiter.resolve();
+    }
+  }
+
+  /** Once per turn of the event loop, however often it advances. */
+  #tell(name: string): void {
+    if (this.#toTell.has(name) || !this.#listeners.get(name)?.size) return;
+    this.#toTell.add(name);
+    setImmediate(() => {
+      this.#toTell.delete(name);
+      for (const listener of this.#listeners.get(name) ?? []) {
+        try {
+          listener();
+        } catch (error) {
+          this.#log(`a listener of ${name} failed: ${errorText(error)}`);
+        }
+      }
+    });
+  }
+
+  /** Also for names written here while somebody waits: their writer may have been replaced without knowing. */
+  #interesting(): string[] {
+    const names = new Set<string>();
+    for (const [name, waiters] of this.#waiters) if (waiters.size > 0) names.add(name);
+    for (const [name, { size }] of this.#listeners) if (size > 0 && !this.#writers.has(name)) names.add(name);
+    return [...names];
+  }
+
+  #startPolling(): void {
+    if (this.#pollEnd || this.#closed.signal.aborted) return;
+    const names = this.#interesting();
+    if (names.length === 0) return;
+    const end = new AbortController();
+    this.#pollEnd = end;
+    // The writer in this process is nearly always faster than a look would be.
+    void this.#pollUntilNobodyWaits(
+      end.signal,
+      names.every((name) => this.#writers.has(name)),
+    );
+  }
+
+  async #pollUntilNobodyWaits(signal: AbortSignal, waitFirst: boolean): Promise<void> {
+    for (let pause = waitFirst; !signal.aborted; pause = true) {
+      if (pause) await this.#timing.sleep(this.#poll, signal);
+      const names = this.#interesting();
+      if (names.length === 0 || signal.aborted) break;
+      try {
+        for (const [name, position] of await this.#read(names)) this.#seen(name, position);
+      } catch (error) {
+        this.#log(`checkpoints cannot be read: ${errorText(error)}`);
+        await this.#timing.sleep(20 * this.#poll, signal);
+      }
+    }
+    this.#pollEnd = undefined;
+    this.#startPolling();
+  }
+
+  #seen(name: string, position: Position): void {
+    this.#settle(name, position);
+    const text = `${position.commit}/${position.prepare}`;
+    if (this.#polled.get(name) === text) return;
+    this.#polled.set(name, text);
+    this.#tell(name);
+  }
+
+  async #read(names: readonly string[] | undefined): Promise<Map<string, Position>> {
+    const { rows } = await this.#pool.query<{ name: string; position: string }>({
+      name: 'checkpoint-read',
+      text: `select name, position from tallyback.checkpoint
+             where $1::text[] is null or name = any($1) order by name`,
+      values: [names ?? null],
+    });
+    return new Map(rows.map(({ name, position }) => [name, readPosition(position)]));
+  }
+}
+
+function setOf<V>(map: Map<string, Set<V>>, name: string): Set<V> {
+  const known = map.get(name);
+  if (known) return known;
+  const made = new Set<V>();
+  map.set(name, made);
+  return made;
+}

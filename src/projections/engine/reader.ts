@@ -1,0 +1,155 @@
+/**
+ * Queries on any read model. Rows and checkpoint always come from one statement (or one snapshot), so that
+ * "complete through" is true of exactly the rows that are answered.
+ */
+import type pg from 'pg';
+import { logStart, type Position } from '../../eventstore/port.ts';
+import { readPosition } from './checkpoint.ts';
+import { conditionsOf, keyColumns, keyParameters, Parameters, where } from './conditions.ts';
+import type { Columns, Key, ReadModel, RowOf } from './read-model.ts';
+import type { ChangeCursor, ChangePage, Filter, ListOptions, Page, ReadModelReader } from './reading.ts';
+import { columnParsers, decodeRow, keyOf } from './row-codec.ts';
+import { checkpointName } from './schema.ts';
+import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { identifier, tableSql } from './table-sql.ts';
+
+export const readModelReader = (pool: pg.Pool): ReadModelReader => new PostgresReader(pool);
+
+/** The rows of a statement, and the checkpoint they were read with. */
+interface Answer<C extends Columns> {
+  readonly through: Position;
+  readonly found: readonly { readonly row: RowOf<C>; readonly position: bigint }[];
+}
+
+class PostgresReader implements ReadModelReader {
+  readonly #pool: pg.Pool;
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  async get<C extends Columns>(
+    model: ReadModel<C>,
+    key: Key,
+  ): Promise<{ row: RowOf<C> | undefined; through: Position }> {
+    const parameters = new Parameters();
+    const names = keyColumns(model);
+    const same = keyParameters(model, key, parameters).map((value, i) => `${names[i]} = ${value}`);
+    const { found, through } = await this.#read(
+      model,
+      parameters,
+      where(same),
+      '',
+      `${model.name}-v${model.version}-get`,
+    );
+    return { row: found[0]?.row, through };
+  }
+
+  async list<C extends Columns>(model: ReadModel<C>, options: ListOptions<C>): Promise<Page<C>> {
+    const { filter = {}, after, orderBy = [] } = options;
+    if (orderBy.length > 0 && after) throw new TypeError('only a list in key order has a next page');
+    const parameters = new Parameters();
+    const conditions = conditionsOf(model, filter, parameters);
+    const key = keyColumns(model);
+    if (after)
+      conditions.push(`(${key.join(', ')}) > (${keyParameters(model, after, parameters).join(', ')})`);
+    const sorted = orderBy.map(
+      ({ column, descending }) => `t.${identifier(column)}${descending ? ' desc' : ''}`,
+    );
+    const order = [...sorted, ...key];
+    const page = await this.#page(model, parameters, conditions, order, options.limit);
+    const last = page.rows.at(-1);
+    const next = page.more && last && orderBy.length === 0 ? keyOf(model.table.key, last.row) : undefined;
+    return { rows: page.rows.map(({ row }) => row), next, through: page.through };
+  }
+
+  snapshot<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    signal: AbortSignal,
+  ): Promise<Snapshot<C>> {
+    return openSnapshot(this.#pool, model, filter, signal);
+  }
+
+  async changes<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    after: ChangeCursor,
+    limit: number,
+  ): Promise<ChangePage<C>> {
+    const parameters = new Parameters();
+    const conditions = conditionsOf(model, filter, parameters);
+    const order = ['t.position', ...keyColumns(model)];
+    const position = parameters.add(after.position.commit, 'bigint');
+    conditions.push(
+      after.key === undefined
+        ? `t.position > ${position}`
+        : `(${order.join(', ')}) > (${[position, ...keyParameters(model, after.key, parameters)].join(', ')})`,
+    );
+    const page = await this.#page(model, parameters, conditions, order, limit);
+    return { rows: page.rows.map(({ row }) => row), end: !page.more, ...moved(model, after, page) };
+  }
+
+  /** Up to `limit` rows, and whether there are more. */
+  async #page<C extends Columns>(
+    model: ReadModel<C>,
+    parameters: Parameters,
+    conditions: readonly string[],
+    order: readonly string[],
+    limit: number,
+  ): Promise<{ through: Position; rows: Answer<C>['found']; more: boolean }> {
+    if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError(`${limit} is not a page size`);
+    const sorted = `order by ${order.join(', ')}`;
+    const tail = `${where(conditions)} ${sorted} limit ${parameters.add(limit + 1, 'bigint')}`;
+    const { found, through } = await this.#read(model, parameters, tail, sorted);
+    return { through, rows: found.slice(0, limit), more: found.length > limit };
+  }
+
+  /** `tail`: what follows the table `t`; `order`: how rows are sorted again after the join. */
+  async #read<C extends Columns>(
+    model: ReadModel<C>,
+    parameters: Parameters,
+    tail: string,
+    order: string,
+    name?: string,
+  ): Promise<Answer<C>> {
+    const { table, columns, selected } = tableSql(model);
+    const { rows } = await this.#pool.query<unknown[]>({
+      // Without a name it is planned for its values every time: lists differ too much for one plan.
+      ...(name === undefined ? {} : { name }),
+      // The checkpoint is answered also when there are no rows.
+      text: `select c.position, t.*
+        from tallyback.checkpoint c
+        left join lateral (select ${selected}, t.position from ${table} t ${tail}) t on true
+        where c.name = $${parameters.values.length + 1} ${order}`,
+      values: [...parameters.values, checkpointName(model)],
+      rowMode: 'array',
+      types: columnParsers,
+    });
+    const checkpoint = rows[0]?.[0];
+    const found: Answer<C>['found'][number][] = [];
+    for (const values of rows) {
+      const position = values.at(-1);
+      if (typeof position === 'bigint') found.push({ row: decodeRow<C>(columns, values, 1), position });
+    }
+    return { through: typeof checkpoint === 'string' ? readPosition(checkpoint) : logStart, found };
+  }
+}
+
+/** Where a reader of changes stands after a page. */
+function moved<C extends Columns>(
+  model: ReadModel<C>,
+  after: ChangeCursor,
+  page: { through: Position; rows: Answer<C>['found']; more: boolean },
+): { cursor: ChangeCursor; through: Position } {
+  const { through } = page;
+  const last = page.rows.at(-1);
+  if (page.more && last) {
+    // Only the commit part is compared with rows.
+    const position = { commit: last.position, prepare: last.position };
+    return { cursor: { position, key: keyOf(model.table.key, last.row) }, through };
+  }
+  // While a read model is replayed its checkpoint is behind those who had seen more: their cursor stays.
+  const behind = through.commit < after.position.commit;
+  return { cursor: behind ? after : { position: through, key: undefined }, through };
+}

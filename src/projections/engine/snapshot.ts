@@ -1,0 +1,118 @@
+/** All rows that match, as they were at one moment, in pages. */
+import type pg from 'pg';
+import { logStart, type Position } from '../../eventstore/port.ts';
+import { readPosition } from './checkpoint.ts';
+import { conditionsOf, keyColumns, Parameters, where } from './conditions.ts';
+import type { Columns, ReadModel, RowOf } from './read-model.ts';
+import type { Filter } from './reading.ts';
+import { columnParsers, decodeRow } from './row-codec.ts';
+import { checkpointName } from './schema.ts';
+import { tableSql } from './table-sql.ts';
+
+export interface Snapshot<C extends Columns> {
+  readonly through: Position;
+  /** Can be read once. Ends early, by throwing the signal's reason, when the signal aborts. */
+  readonly pages: AsyncIterable<readonly RowOf<C>[]>;
+}
+
+const pageSize = 1_000;
+
+/** The connection is given back when the last page has been read, the reading is broken off, or the signal aborts. */
+export async function openSnapshot<C extends Columns>(
+  pool: pg.Pool,
+  model: ReadModel<C>,
+  filter: Filter<C>,
+  signal: AbortSignal,
+): Promise<Snapshot<C>> {
+  signal.throwIfAborted();
+  const client = await pool.connect();
+  const end = endOnce(client, signal);
+  try {
+    const through = await declareCursor(client, model, filter);
+    signal.throwIfAborted();
+    return { through, pages: pagesOf(client, model, signal, end) };
+  } catch (error) {
+    end(true);
+    throw error;
+  }
+}
+
+/** Gives the connection back, once: `failed` throws it away. Happens by itself when the signal aborts. */
+function endOnce(client: pg.PoolClient, signal: AbortSignal): (failed: boolean) => void {
+  let ended = false;
+  const ignore = (): void => undefined;
+  // A connection that breaks while nobody asks it anything says so by an event.
+  client.on('error', ignore);
+  const end = (failed: boolean): void => {
+    if (ended) return;
+    ended = true;
+    signal.removeEventListener('abort', aborted);
+    const release = (broken: boolean): void => {
+      client.off('error', ignore);
+      client.release(broken);
+    };
+    if (failed) release(true);
+    else
+      client.query('commit').then(
+        () => release(false),
+        () => release(true),
+      );
+  };
+  const aborted = (): void => end(true);
+  signal.addEventListener('abort', aborted);
+  return end;
+}
+
+async function declareCursor<C extends Columns>(
+  client: pg.PoolClient,
+  model: ReadModel<C>,
+  filter: Filter<C>,
+): Promise<Position> {
+  const { table, selected } = tableSql(model);
+  // The table is locked before the first SELECT fixes the moment: a replay that empties the table (which no
+  // snapshot is safe from) then comes either before this moment or after this transaction.
+  await client.query(
+    `begin isolation level repeatable read read only; lock table ${table} in access share mode`,
+  );
+  const { rows } = await client.query<{ position: string }>(
+    'select position from tallyback.checkpoint where name = $1',
+    [checkpointName(model)],
+  );
+  const parameters = new Parameters();
+  const conditions = conditionsOf(model, filter, parameters);
+  await client.query(
+    `declare snapshot no scroll cursor for
+     select ${selected} from ${table} t ${where(conditions)} order by ${keyColumns(model).join(', ')}`,
+    parameters.values,
+  );
+  return rows[0] ? readPosition(rows[0].position) : logStart;
+}
+
+async function* pagesOf<C extends Columns>(
+  client: pg.PoolClient,
+  model: ReadModel<C>,
+  signal: AbortSignal,
+  end: (failed: boolean) => void,
+): AsyncGenerator<readonly RowOf<C>[], void, undefined> {
+  const { columns } = tableSql(model);
+  let failed = false;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { rows } = await client
+        .query<unknown[]>({ text: `fetch ${pageSize} from snapshot`, rowMode: 'array', types: columnParsers })
+        // An abort ends the connection under the query: say why.
+        .catch((error: unknown) => {
+          signal.throwIfAborted();
+          throw error;
+        });
+      if (rows.length > 0) yield rows.map((values) => decodeRow<C>(columns, values));
+      if (rows.length < pageSize) break;
+    }
+  } catch (error) {
+    failed = true;
+    throw error;
+  } finally {
+    end(failed);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The statements of a read model, made once from its declaration. Identifiers come from the declaration alone and
+ * are checked; everything else is a parameter.
+ */
+import type { ReadModel } from './read-model.ts';
+import { columnType, isNullable, typeOf } from './row-codec.ts';
+
+export interface Statement {
+  /** Prepared under this name, once per connection. */
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface TableSql {
+  readonly table: string;
+  readonly columns: readonly string[];
+  /** The columns, quoted, for a select list. */
+  readonly selected: string;
+  readonly create: string;
+  readonly drop: string;
+  /** Rows of some keys. $1… one array per key column. */
+  readonly load: Statement;
+  /**
+   * One batch. $1 checkpoint, $2 epoch, $3 from, $4 to, $5… one array per column, then one of positions.
+   * Answers the number of checkpoints moved: 1, or 0 and nothing was written.
+   */
+  readonly write: Statement;
+  /** The same with rows to remove: after the positions one array per key column. */
+  readonly writeAndRemove: Statement;
+}
+
+export function identifier(name: string): string {
+  if (!/^[a-z][a-z0-9_]{0,39}$/.test(name)) throw new TypeError(`"${name}" cannot name a table or column`);
+  return `"${name}"`;
+}
+
+const made = new WeakMap<ReadModel, TableSql>();
+
+export function tableSql(model: ReadModel): TableSql {
+  const known = made.get(model);
+  if (known) return known;
+  const sql = makeTableSql(model);
+  made.set(model, sql);
+  return sql;
+}
+
+function makeTableSql(model: ReadModel): TableSql {
+  const { columns: specs, key, indexes = [] } = model.table;
+  const columns = Object.keys(specs);
+  if (columns.includes('position')) throw new TypeError('the column "position" belongs to the engine');
+  const list = (names: readonly string[]): string => names.map(identifier).join(', ');
+  const table = `tallyback.${identifier(model.name)}`;
+  const typeName = (column: string): string => columnType(specs, column);
+
+  const definitions = Object.entries(specs).map(([name, spec]) => {
+    const type = typeOf(spec) === 'text' ? 'text collate "C"' : typeOf(spec);
+    return `${identifier(name)} ${type}${isNullable(spec) ? '' : ' not null'}`;
+  });
+  // Rows that change often find room for their next version on the same page.
+  const fillfactor = model.appendOnly ? 100 : 70;
+  const create = [
+    `create table ${table} (${definitions.join(', ')}, position bigint not null, primary key (${list(key)}))`,
+    ` with (fillfactor = ${fillfactor});`,
+    `create index on ${table} (position);`,
+    ...indexes.map((names) => `create index on ${table} (${list(names)});`),
+  ].join('\n');
+
+  const arrays = (from: number, names: readonly string[]): string =>
+    names.map((name, i) => `$${from + i}::${typeName(name)}[]`).join(', ');
+  const sameKey = key.map((name) => `t.${identifier(name)} = k.${identifier(name)}`).join(' and ');
+
+  // Everything in one statement, so one transaction and one round trip. The other parts look at `moved`, so they
+  // run after it: the checkpoint's row lock makes a second writer wait here, see that the position or the epoch
+  // is another one, and write nothing.
+  const others = columns.filter((name) => !key.includes(name));
+  const update = [...others.map(identifier), 'position']
+    .map((name) => `${name} = excluded.${name}`)
+    .join(', ');
+  const moved = `with moved as (
+    update tallyback.checkpoint set position = $4, updated_at = now()
+    where name = $1 and epoch = $2 and position = $3 returning 1
+  ), written as (
+    insert into ${table} (${list(columns)}, position)
+    select * from unnest(${arrays(5, columns)}, $${5 + columns.length}::bigint[])
+    where exists (select from moved)
+    on conflict (${list(key)}) do update set ${update}
+  )`;
+  const removed = `, removed as (
+    delete from ${table} t using unnest(${arrays(6 + columns.length, key)}) as k(${list(key)})
+    where ${sameKey} and exists (select from moved)
+  )`;
+  const answer = ' select count(*)::int as moved from moved';
+  const statement = (use: string, text: string): Statement => ({
+    name: `${model.name}-v${model.version}-${use}`,
+    text,
+  });
+  return {
+    table,
+    columns,
+    selected: list(columns),
+    create,
+    drop: `drop table if exists ${table};`,
+    load: statement(
+      'load',
+      `select ${columns.map((name) => `t.${identifier(name)}`).join(', ')}
+       from unnest(${arrays(1, key)}) as k(${list(key)}) join ${table} t on ${sameKey}`,
+    ),
+    write: statement('write', moved + answer),
+    writeAndRemove: statement('remove', moved + removed + answer),
+  };
+}

@@ -1,0 +1,21 @@
+/** Connections that are always given back. */
+import type pg from 'pg';
+
+/** Runs `work` on a connection of its own; one on which it failed is thrown away. */
+export async function withClient<R>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<R>): Promise<R> {
+  const client = await pool.connect();
+  // A connection that breaks between two statements says so by an event, which without a listener ends the
+  // process; the next statement fails anyway.
+  client.on('error', ignore);
+  try {
+    const result = await work(client);
+    client.off('error', ignore);
+    client.release();
+    return result;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+const ignore = (): void => undefined;

@@ -1,0 +1,192 @@
+/** Read models in memory: a reader and its progress, moved on by hand. */
+import { comparePositions, logStart, type Position } from '../../../src/eventstore/port.ts';
+import type { Columns, Key, ReadModel, RowOf } from '../../../src/projections/engine/read-model.ts';
+import type {
+  ChangeCursor,
+  ChangePage,
+  Filter,
+  Page,
+  Progress,
+  ReadModelReader,
+} from '../../../src/projections/engine/reading.ts';
+import { matcher } from '../../../src/api/watch/matches.ts';
+import { compareKeys, compareValues, keyOfRow } from './keys.ts';
+
+export const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
+
+interface Stored {
+  readonly row: object;
+  readonly key: Key;
+  readonly position: Position;
+}
+
+export class FakeTables implements ReadModelReader {
+  readonly #tables = new Map<string, Stored[]>();
+  readonly #through = new Map<string, Position>();
+  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #waiting = new Set<() => void>();
+  /** Snapshots that hold a connection now. */
+  openSnapshots = 0;
+  /** Calls of `changes` so far. */
+  changesCalls = 0;
+  /** Rows per page of a snapshot. */
+  snapshotPage = 500;
+  /** Progress tells nobody while set. */
+  deaf = false;
+  /** Thrown by every read while set. */
+  failure: Error | undefined;
+
+  /** Rows changed by a commit at this position; the read model is then through it. */
+  commit<C extends Columns>(model: ReadModel<C>, position: Position, rows: readonly RowOf<C>[]): void {
+    const table = this.#tables.get(model.name) ?? [];
+    const byKey = new Map(table.map((stored) => [JSON.stringify(stored.key, plain), stored]));
+    for (const row of rows) {
+      const key = keyOfRow(model, row);
+      byKey.set(JSON.stringify(key, plain), { row, key, position });
+    }
+    this.#tables.set(
+      model.name,
+      [...byKey.values()].sort((a, b) => compareKeys(a.key, b.key)),
+    );
+    this.advance(`projection:${model.name}`, position);
+  }
+
+  /** A projection or policy has handled everything up to a position. */
+  advance(name: string, position: Position): void {
+    this.#through.set(name, position);
+    if (!this.deaf) for (const listener of this.#listeners.get(name) ?? []) setImmediate(listener);
+    for (const check of [...this.#waiting]) check();
+  }
+
+  listenerCount(name: string): number {
+    return this.#listeners.get(name)?.size ?? 0;
+  }
+
+  get waiterCount(): number {
+    return this.#waiting.size;
+  }
+
+  #now(name: string): Position {
+    return this.#through.get(name) ?? logStart;
+  }
+
+  #rows<C extends Columns>(model: ReadModel<C>, filter: Filter<C>): (Stored & { readonly row: RowOf<C> })[] {
+    if (this.failure) throw this.failure;
+    const matches = matcher<C>(filter);
+    const rows = (this.#tables.get(model.name) ?? []) as (Stored & { readonly row: RowOf<C> })[];
+    return rows.filter(({ row }) => matches(row));
+  }
+
+  async get<C extends Columns>(
+    model: ReadModel<C>,
+    key: Key,
+  ): Promise<{ row: RowOf<C> | undefined; through: Position }> {
+    const found = this.#rows(model, {}).find((stored) => compareKeys(stored.key, key) === 0);
+    return { row: found?.row, through: this.#now(`projection:${model.name}`) };
+  }
+
+  async list<C extends Columns>(
+    model: ReadModel<C>,
+    options: Parameters<ReadModelReader['list']>[1] & { readonly filter?: Filter<C> },
+  ): Promise<Page<C>> {
+    const { after, limit, orderBy } = options;
+    let rows = this.#rows(model, options.filter ?? {});
+    if (after) rows = rows.filter(({ key }) => compareKeys(key, after) > 0);
+    if (orderBy) {
+      const value = (row: object, column: string): unknown => new Map(Object.entries(row)).get(column);
+      rows = rows.toSorted((a, b) => {
+        for (const { column, descending } of orderBy) {
+          const order = compareValues(value(a.row, column), value(b.row, column));
+          if (order !== 0) return descending ? -order : order;
+        }
+        return 0;
+      });
+    }
+    const page = rows.slice(0, limit);
+    return {
+      rows: page.map(({ row }) => row),
+      next: rows.length > limit ? page.at(-1)?.key : undefined,
+      through: this.#now(`projection:${model.name}`),
+    };
+  }
+
+  async snapshot<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    signal: AbortSignal,
+  ): Promise<{ readonly through: Position; readonly pages: AsyncIterable<readonly RowOf<C>[]> }> {
+    const rows = this.#rows(model, filter).map(({ row }) => row);
+    const through = this.#now(`projection:${model.name}`);
+    const size = this.snapshotPage;
+    this.openSnapshots++;
+    const close = (): void => void this.openSnapshots--;
+    async function* pages(): AsyncGenerator<readonly RowOf<C>[]> {
+      try {
+        for (let first = 0; first < rows.length; first += size) {
+          signal.throwIfAborted();
+          yield rows.slice(first, first + size);
+        }
+      } finally {
+        close();
+      }
+    }
+    return { through, pages: pages() };
+  }
+
+  async changes<C extends Columns>(
+    model: ReadModel<C>,
+    filter: Filter<C>,
+    after: ChangeCursor,
+    limit: number,
+  ): Promise<ChangePage<C>> {
+    this.changesCalls++;
+    const through = this.#now(`projection:${model.name}`);
+    const rows = this.#rows(model, filter)
+      .filter(({ position, key }) => {
+        const order = comparePositions(position, after.position);
+        return order > 0 || (order === 0 && after.key !== undefined && compareKeys(key, after.key) > 0);
+      })
+      .sort((a, b) => comparePositions(a.position, b.position) || compareKeys(a.key, b.key));
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      rows: page.map(({ row }) => row),
+      cursor: last ? { position: last.position, key: last.key } : after,
+      end: rows.length <= limit,
+      through,
+    };
+  }
+
+  /** A part of its own because both ports have a `list`. */
+  readonly progress: Progress = {
+    through: async (name) => this.#now(name),
+    list: async () => [...this.#through].map(([name, position]) => ({ name, position })),
+    reached: (name, position, signal) => this.#reached(name, position, signal),
+    onAdvance: (name, callback) => this.#onAdvance(name, callback),
+  };
+
+  #reached(name: string, position: Position, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (comparePositions(this.#now(name), position) < 0) return;
+        this.#waiting.delete(check);
+        resolve();
+      };
+      this.#waiting.add(check);
+      signal.addEventListener('abort', () => {
+        this.#waiting.delete(check);
+        reject(new Error('aborted'));
+      });
+      check();
+    });
+  }
+
+  #onAdvance(name: string, callback: () => void): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners);
+    listeners.add(callback);
+    return () => void listeners.delete(callback);
+  }
+}
+
+const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
