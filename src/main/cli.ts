@@ -63,8 +63,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   switch (command) {
     case 'serve':
       nothingMore();
-      await serve(serverConfiguration(values, process.env), terminal);
-      return 0;
+      return serve(serverConfiguration(values, process.env), terminal);
     case 'demo':
       nothingMore();
       return demo(

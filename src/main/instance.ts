@@ -9,6 +9,8 @@ export interface Instance {
   /** The Postgres it stands on, for people. */
   readonly postgres: string;
   readonly store: EventStore;
+  /** Resolves, with what there is to say, when the instance cannot go on: its Postgres ended by itself. */
+  readonly lost: Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -19,9 +21,11 @@ export async function startInstance(
   const composition = compose(configuration, log);
   try {
     const api = await composition.get(parts.api);
+    const postgres = await composition.get(parts.postgres);
     return {
       address: api.address,
-      postgres: (await composition.get(parts.postgres)).description,
+      postgres: postgres.description,
+      lost: postgres.lost,
       store: await composition.get(parts.store),
       stop: () => composition.stop(),
     };

@@ -3,7 +3,8 @@ import type { ServerConfiguration } from '../operations/configuration.ts';
 import type { Terminal } from './terminal.ts';
 import { startInstance } from './instance.ts';
 
-export async function serve(configuration: ServerConfiguration, terminal: Terminal): Promise<void> {
+/** Exit code: 0 when its user stopped it, 1 when it could not go on. */
+export async function serve(configuration: ServerConfiguration, terminal: Terminal): Promise<number> {
   const instance = await startInstance(configuration, terminal.log);
   terminal.print(`Tallyback serves gRPC on ${instance.address} (plaintext, reflection on).
   storage   ${instance.postgres}
@@ -11,7 +12,9 @@ export async function serve(configuration: ServerConfiguration, terminal: Termin
             npm run tallyback -- import online-retail FILE --target ${instance.address} --rebate-bps 500 --hold-days 30
             npm run tallyback -- projections list
   stop      Ctrl-C`);
-  await terminal.interrupted;
-  terminal.print('Stopping …');
+  const lost = await Promise.race([terminal.interrupted, instance.lost]);
+  if (typeof lost === 'string') terminal.log(`${lost}. Ending; nothing acknowledged is lost, start again.`);
+  else terminal.print('Stopping …');
   await instance.stop();
+  return typeof lost === 'string' ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 /** A server that answers an importer as the real one would, and can be told to misbehave. */
-import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerDuplexStream, type status } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
 import { Status } from '../../src/gen/google/rpc/status.ts';
 import { ErrorInfo } from '../../src/gen/google/rpc/error_details.ts';
@@ -18,7 +18,7 @@ import { Metadata, type ServiceError } from '@grpc/grpc-js';
 export type IngestStream = ServerDuplexStream<IngestRequest, IngestResponse>;
 export type Verdict = NonNullable<IngestResponse['verdict']>;
 
-export const receipt = { positionToken: 'token', revision: 0n, duplicate: false, unchanged: false };
+const receipt = { positionToken: 'token', revision: 0n, duplicate: false, unchanged: false };
 export const accepted: Verdict = { $case: 'accepted', value: receipt };
 export const duplicate: Verdict = { $case: 'duplicate', value: { ...receipt, duplicate: true } };
 export const refused = (reason: string): Verdict => ({

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DomainEvent } from '../../src/domain/events.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
-import { handles } from '../../src/projections/figures/amounts.ts';
+import type { handles } from '../../src/projections/figures/amounts.ts';
 import { monthOf, windowStart } from '../../src/projections/figures/windows.ts';
 import { figures, leaderboard } from '../../src/projections/index.ts';
 import {
@@ -16,11 +16,11 @@ import {
   rebateLine,
   takenLine,
 } from './support/events.ts';
-import { fold, given } from './support/folding.ts';
+import { fold, rowsAfter } from './support/folding.ts';
 import { happening } from './support/history.ts';
 
 const ofDay = (...events: readonly DomainEvent<(typeof handles)[number]>[]) =>
-  given(figures, ...events).rows.filter(({ length }) => length === 'day');
+  rowsAfter(figures, ...events).filter(({ length }) => length === 'day');
 
 describe('figures', () => {
   test('documents count by their own time, lines by theirs; services are no units', () => {

@@ -35,9 +35,9 @@ describe('exactly once', () => {
     const projections = await start({ models, maxEvents: 5, cachedRows: 10 });
     const admin = new pg.Client({ connectionString: url, application_name: 'killer' });
     await admin.connect();
-    let writing = true;
+    const written = new AbortController();
     const killing = (async () => {
-      while (writing) {
+      while (!written.signal.aborted) {
         await admin.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
            where datname = current_database() and application_name = '' and pid <> pg_backend_pid() and random() < 0.4`,
@@ -47,7 +47,7 @@ describe('exactly once', () => {
     })();
     const history = someHistory(300, 2);
     for (let i = 0; i < history.length; i += 50) await historian.append(history.slice(i, i + 50));
-    writing = false;
+    written.abort();
     await killing;
     await admin.end();
     await caughtUp(projections, store, models);
@@ -173,6 +173,7 @@ describe('progress', () => {
     const head = await store.head();
     const watcher = new ProgressHub(pool);
     await until(async () => (await watcher.through(name)).commit === head.commit);
+    expect(await watcher.list()).toEqual([{ name, position: head }]);
   });
 
   test('waiting ends when the signal says so, and when the projections stop', async () => {
@@ -183,11 +184,12 @@ describe('progress', () => {
     const waiting = projections.progress.reached(name, never, gone.signal);
     gone.abort(new Error('gone'));
     await expect(waiting).rejects.toThrow('gone');
-    const still = expect(
-      projections.progress.reached(name, never, new AbortController().signal),
-    ).rejects.toThrow('stopped');
-    await projections.stop();
-    await still;
+    const still = projections.progress.reached(name, never, new AbortController().signal);
+    const [outcome] = await Promise.allSettled([still, projections.stop()]);
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      reason: { message: 'projections have been stopped' },
+    });
   });
 
   test('listeners hear of advances, here and in other processes, until they stop listening', async () => {

@@ -119,7 +119,7 @@ describe('one row, lists, pages', () => {
     });
     const read = rows.map((row) => row.sku);
     expect(there.filter((one) => !read.includes(one))).toEqual([]);
-    expect([...new Set(read)].sort()).toEqual(read);
+    expect([...new Set(read)].toSorted()).toEqual(read);
   });
 });
 
@@ -159,7 +159,7 @@ describe('snapshots and changes', () => {
     const rows = await all(reader, balance, 100);
     const table = new Map(rows.map((row) => [`${row.currency} ${row.member}`, row]));
     const pounds = new Map([...table].filter(([key]) => key.startsWith('GBP')));
-    const sorted = (map: ReadonlyMap<string, unknown>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+    const sorted = (map: ReadonlyMap<string, unknown>) => [...map].toSorted(([a], [b]) => (a < b ? -1 : 1));
     expect(watches.map(sorted)).toEqual([table, pounds, table].map(sorted));
   });
 
@@ -176,10 +176,10 @@ describe('snapshots and changes', () => {
         async (limit, from) => {
           const models: readonly ReadModel[] = [balance, figures];
           for (const model of models) {
-            const from_ = { position: { commit: from, prepare: from }, key: undefined };
-            const whole = await reader.changes(model, {}, from_, 100_000);
+            const begin = { position: { commit: from, prepare: from }, key: undefined };
+            const whole = await reader.changes(model, {}, begin, 100_000);
             const rows = [];
-            let cursor: ChangeCursor = from_;
+            let cursor: ChangeCursor = begin;
             for (let end = false; !end;) {
               const page = await reader.changes(model, {}, cursor, limit);
               rows.push(...page.rows);

@@ -9,7 +9,7 @@
  * duplicate. The server keeps the order of records about one member within a stream; a record sent again comes
  * before all that were first sent after it, so that order holds over reconnects too.
  */
-import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import { type ClientDuplexStream, status as statusCodes, type StatusObject } from '@grpc/grpc-js';
 import type {
   IngestRequest,
   IngestResponse,
@@ -173,7 +173,7 @@ export class IngestSession {
     this.#stream = undefined;
     if (this.#closed) return;
     const failure = readFailure(status);
-    const why = failure.code === 0 ? 'the server ended the stream' : describeFailure(failure);
+    const why = failure.code === statusCodes.OK ? 'the server ended the stream' : describeFailure(failure);
     if (!mayPass(failure.code)) {
       this.#fail(new IngestFailed(why));
       return;

@@ -3,7 +3,7 @@ import type { PublishRuleSetRequest } from '../../gen/tallyback/programme/v1/pro
 import { ReleaseOn, type Rule } from '../../gen/tallyback/programme/v1/programme_command_service.ts';
 import type { Chance } from './chance.ts';
 
-export interface Product {
+interface Product {
   readonly sku: string;
   readonly category: string;
   /** Decimal text. */

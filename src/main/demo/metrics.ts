@@ -32,7 +32,7 @@ export class Latencies {
 }
 
 /** Events per second over the last three seconds. */
-export class Rate {
+class Rate {
   readonly #times: number[] = [];
 
   note(now: number): void {

@@ -53,10 +53,14 @@ export function player({ connection, metrics, watch, signal }: PlayerOptions): P
       metrics.refusedWith(reason || codeName, performance.now() - since);
     }
   };
-  let failure: unknown;
+  let failure: { readonly reason: unknown } | undefined;
+  const throwFailure = (): void => {
+    // Whatever was thrown, for whoever called.
+    if (failure) throw failure.reason instanceof Error ? failure.reason : new Error(String(failure.reason));
+  };
   return {
     play(act) {
-      if (failure) throw failure;
+      throwFailure();
       if (session.unanswered >= mostWaiting) return;
       metrics.sent += 1;
       if (act.via === 'ingest') {
@@ -66,7 +70,7 @@ export function player({ connection, metrics, watch, signal }: PlayerOptions): P
         return;
       }
       const done = call(act.command)
-        .catch((error: unknown) => (failure = error))
+        .catch((reason: unknown) => void (failure = { reason }))
         .then(() => void calls.delete(done));
       calls.add(done);
     },
@@ -76,7 +80,7 @@ export function player({ connection, metrics, watch, signal }: PlayerOptions): P
     async answered() {
       await session.answered();
       await Promise.all(calls);
-      if (failure) throw failure;
+      throwFailure();
     },
     close: () => session.close(),
   };

@@ -122,14 +122,16 @@ export async function runDemo(options: DemoOptions, io: DemoIo): Promise<number>
   }
 }
 
+/** Of the opening: the instance is private, so that nobody else uses them. */
+const openingId = (merchant: number, item: number): string =>
+  `00000000-0000-4000-8000-${String(merchant).padStart(6, '0')}${String(item).padStart(6, '0')}`;
+
 /** Programmes and some stock, before the first customer comes. */
 async function open(actor: Player, merchants: readonly Merchant[], seed: number): Promise<void> {
   const random = chance(~seed);
   const at = new Date(openingTime);
-  const requestId = (merchant: number, item: number): string =>
-    `00000000-0000-4000-8000-${String(merchant).padStart(6, '0')}${String(item).padStart(6, '0')}`;
   merchants.forEach((merchant, index) => {
-    const value = ruleSetOf(merchant, requestId(index, 0), at);
+    const value = ruleSetOf(merchant, openingId(index, 0), at);
     actor.play({ via: 'unary', command: { $case: 'publishRuleSet', value } });
   });
   // Orders are evaluated under the rules that are in the log before them.
@@ -137,7 +139,7 @@ async function open(actor: Player, merchants: readonly Merchant[], seed: number)
   merchants.forEach((merchant, index) =>
     merchant.products.forEach((product, item) => {
       if (product.service) return;
-      const id = (n: number): string => requestId(index, 1 + 2 * item + n);
+      const id = (n: number): string => openingId(index, 1 + 2 * item + n);
       const value = {
         merchant: merchant.name,
         sku: product.sku,

@@ -17,7 +17,7 @@ export const style = (coloured: boolean): Style =>
     : { bold: plain, dim: plain, good: plain, warn: plain, accent: plain };
 
 // oxlint-disable-next-line no-control-regex
-const escapes = /\x1b\[[0-9;]*m/g;
+const escapes = /(\x1b\[[0-9;]*m)/g;
 
 /** Columns that a text takes up. */
 export const visibleWidth = (text: string): number => text.replace(escapes, '').length;
@@ -29,7 +29,7 @@ export const padTo = (text: string, width: number): string =>
 export function clip(text: string, width: number): string {
   if (visibleWidth(text) <= width) return text;
   let [out, used] = ['', 0];
-  for (const part of text.split(/(\x1b\[[0-9;]*m)/)) {
+  for (const part of text.split(escapes)) {
     if (part.startsWith('\x1b')) {
       out += part;
       continue;

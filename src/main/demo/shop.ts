@@ -34,7 +34,7 @@ export interface Shop {
   next(at: Date): Act;
 }
 
-export const memberCount = 160;
+const memberCount = 160;
 
 export function shop(random: Chance, merchants: readonly [Merchant, ...Merchant[]]): Shop {
   const memberRank = zipf(random, memberCount, 0.9);

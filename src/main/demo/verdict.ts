@@ -1,9 +1,9 @@
 /** The demo's last word: what was checked, and whether it was equal. */
+import { grouped } from '../client/text.ts';
 import type { CheckResult } from './check.ts';
 import { padTo, type Style } from './screen.ts';
 
 export function checkLines({ events, comparisons, equal }: CheckResult, s: Style): string[] {
-  const grouped = (n: number): string => n.toLocaleString('en-GB');
   const lines = [s.bold(`Checked against a recomputation from the log (${grouped(events)} events)`)];
   for (const { name, rows, different, examples } of comparisons) {
     const verdict = different === 0 ? s.good('equal') : s.warn(`${grouped(different)} DIFFERENT`);

@@ -1,4 +1,5 @@
 /** The demo's figures as lines of text: a whole frame for a terminal, one line for anything else. */
+import { grouped } from '../client/text.ts';
 import type { Balance } from '../../gen/tallyback/account/v1/account_query_service.ts';
 import type { Window } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
 import type { Feeds } from './feeds.ts';
@@ -18,8 +19,6 @@ export interface Scene {
   /** What is going on: "playing", "checking". */
   readonly stage: string;
 }
-
-const grouped = (n: number | bigint): string => n.toLocaleString('en-GB');
 
 export function money(minor: bigint): string {
   const digits = (minor < 0n ? -minor : minor).toString().padStart(3, '0');

@@ -16,7 +16,7 @@ export interface ProgrammeTerms {
   readonly holdDays: number;
 }
 
-export function programmeRequest({ rebateBps, holdDays }: ProgrammeTerms): PublishRuleSetRequest {
+function programmeRequest({ rebateBps, holdDays }: ProgrammeTerms): PublishRuleSetRequest {
   return {
     requestId: programmeRequestId(),
     merchant: source,

@@ -1,4 +1,5 @@
 /** Shows how far the import is: one line that is written over on a terminal, a line every few seconds elsewhere. */
+import { grouped } from '../client/text.ts';
 import type { ImportIo } from './options.ts';
 
 export interface Progress {
@@ -18,8 +19,6 @@ const duration = (seconds: number): string =>
     : `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)
         .toString()
         .padStart(2, '0')} s`;
-
-const grouped = (n: number): string => n.toLocaleString('en-GB');
 
 export function showProgress({ out, isTTY, clock }: ImportIo, total: () => number): Progress {
   const everyMs = isTTY ? 100 : 5_000;

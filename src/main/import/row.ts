@@ -49,13 +49,15 @@ export function parseDate(text: string): Date | undefined {
   return !Number.isNaN(date.getTime()) && date.toISOString() === iso ? date : undefined;
 }
 
+const bad = (why: string): RowCheck => ({ kind: 'bad', why });
+
+const wrong = (index: number, value: string, expected: string): RowCheck =>
+  bad(`${columns[index] ?? ''} ${JSON.stringify(value.slice(0, 40))} is not ${expected}`);
+
 /** Checks rows. Neighbouring rows mostly have the same date: it is parsed once, and the Date is shared. */
 export function rowChecker(): (fields: readonly string[]) => RowCheck {
   let lastDateText = '';
   let lastDate: Date | undefined;
-  const bad = (why: string): RowCheck => ({ kind: 'bad', why });
-  const wrong = (index: number, value: string, expected: string): RowCheck =>
-    bad(`${columns[index] ?? ''} ${JSON.stringify(value.slice(0, 40))} is not ${expected}`);
 
   return (fields) => {
     const [invoice, sku, description, quantityText, dateText, priceText, memberText] = fields;

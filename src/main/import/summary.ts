@@ -1,8 +1,7 @@
 /** The end of an import in a few lines. */
 import type { ImportSummary } from './options.ts';
+import { grouped } from '../client/text.ts';
 import { isExpectedRefusal, type Outcomes, refusedInAll } from './tally.ts';
-
-const grouped = (n: number | bigint): string => n.toLocaleString('en-GB');
 
 function line(what: string, counts: Outcomes): string {
   const { accepted, duplicate } = counts;

@@ -43,7 +43,7 @@ const expected: ReadonlySet<string> = new Set([
 
 export const isExpectedRefusal = (reason: string): boolean => expected.has(reason);
 
-export function refuse(counts: Outcomes, reason: string): void {
+function refuse(counts: Outcomes, reason: string): void {
   counts.refused.set(reason, (counts.refused.get(reason) ?? 0) + 1);
 }
 
@@ -84,10 +84,3 @@ export function count(tally: Tally, record: IngestRecord, verdict: IngestVerdict
 
 export const refusedInAll = (counts: Outcomes): number =>
   [...counts.refused.values()].reduce((sum, times) => sum + times, 0);
-
-/** Refusals that nobody planned for. */
-export const unexpectedRefusals = (tally: Tally): number =>
-  refusedInAll(tally.documents) +
-  [...tally.withdrawals.refused].reduce((sum, [why, n]) => sum + (isExpectedRefusal(why) ? 0 : n), 0) +
-  refusedInAll(tally.settlements) +
-  refusedInAll(tally.releases);

@@ -4,6 +4,7 @@ import type { PostgresServer } from './types.ts';
 export const externalServer = (url: string): PostgresServer => ({
   url,
   description: `Postgres at ${placeOf(url)} (external)`,
+  lost: new Promise(() => undefined),
   stop: () => Promise.resolve(),
 });
 

@@ -19,6 +19,7 @@ export async function joinRunningPostgres(dataDir: string): Promise<PostgresServ
   return {
     url: databaseUrl(file.port, secret),
     description: `Postgres on 127.0.0.1:${file.port} (run by another instance, data in ${folder.cluster})`,
+    lost: new Promise(() => undefined),
     stop: () => Promise.resolve(),
   };
 }

@@ -22,6 +22,8 @@ export interface Launch {
 
 export interface RunningServer {
   readonly pid: number;
+  /** Resolves, with how, if the server ends without having been stopped; never otherwise. */
+  readonly lost: Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -121,13 +123,16 @@ function explain(outcome: string, logText: string): LaunchResult {
 function running(child: ChildProcess, ended: Promise<string>, options: Launch): RunningServer {
   const unlimitLog = limitLog(options.folder.log);
   let stopping: Promise<void> | undefined;
-  const onEnd = (how: string): void => {
-    unlimitLog();
-    if (!stopping) options.log(`Postgres stopped unexpectedly (${how}), see ${options.folder.log}`);
-  };
-  void ended.then(onEnd);
+  const lost = new Promise<string>((resolve) => {
+    const onEnd = (how: string): void => {
+      unlimitLog();
+      if (!stopping) resolve(`Postgres stopped unexpectedly (${how}), see ${options.folder.log}`);
+    };
+    void ended.then(onEnd);
+  });
   return {
     pid: child.pid ?? 0,
+    lost,
     stop: () => (stopping ??= stopServer(child, ended, options)),
   };
 }

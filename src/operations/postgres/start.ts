@@ -39,7 +39,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     const description =
       `Postgres ${binaries.version} started on 127.0.0.1:${port} ` +
       `(process ${server.pid}, account ${account.name}, data in ${folder.cluster})`;
-    return { url, description, stop: () => server.stop() };
+    return { url, description, lost: server.lost, stop: () => server.stop() };
   } catch (error) {
     await server.stop();
     throw new PostgresStartError('START_FAILED', `The database could not be prepared: ${errorText(error)}`, {

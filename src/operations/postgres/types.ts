@@ -5,6 +5,8 @@ export interface PostgresServer {
   readonly url: string;
   /** One line for people: what was started or connected to, where. Never contains a password. */
   readonly description: string;
+  /** Resolves, with what there is to say, if a server we started ends by itself; never for an external one. */
+  readonly lost: Promise<string>;
   /** Stops what we started (fast shutdown, waits); does nothing for an external server. Idempotent. */
   stop(): Promise<void>;
 }

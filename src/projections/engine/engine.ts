@@ -8,7 +8,8 @@ import type { ReadModel } from './read-model.ts';
 import type { ReadModelReader } from './reading.ts';
 import { readModelReader } from './reader.ts';
 import { ensureTables } from './schema.ts';
-import { defaultDelays, systemTiming, type Delays, type Timing } from './timing.ts';
+import { defaultDelays, type Delays, type Timing } from './timing.ts';
+import { systemTiming } from './edges.ts';
 
 export interface ProjectionsOptions {
   readonly store: EventStore;

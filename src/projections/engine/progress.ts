@@ -10,7 +10,8 @@ import { comparePositions, logStart, type Position } from '../../eventstore/port
 import { readPosition } from './checkpoint.ts';
 import { errorText } from './errors.ts';
 import type { Progress } from './reading.ts';
-import { defaultDelays, systemTiming, type Timing } from './timing.ts';
+import { defaultDelays, type Timing } from './timing.ts';
+import { systemTiming } from './edges.ts';
 
 interface Waiter {
   readonly position: Position;

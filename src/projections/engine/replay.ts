@@ -13,7 +13,8 @@ import { follow } from './follow.ts';
 import type { ReadModel } from './read-model.ts';
 import { checkpointName, ensureTables } from './schema.ts';
 import { tableSql } from './table-sql.ts';
-import { backoff, defaultDelays, systemTiming, type Delays, type Timing } from './timing.ts';
+import { backoff, defaultDelays, type Delays, type Timing } from './timing.ts';
+import { systemTiming } from './edges.ts';
 import { withClient } from './transaction.ts';
 
 export interface ReplayProgress {

@@ -10,18 +10,19 @@ export const isNullable = (spec: ColumnSpec): boolean => typeof spec !== 'string
 
 type Value = AnyRow[string];
 
-const { INT8, INT4, BOOL, TIMESTAMPTZ } = pg.types.builtins;
-const parseTime = pg.types.getTypeParser(TIMESTAMPTZ, 'text');
+/** Numbers Postgres gives its types (pg_type.oid), the same everywhere. */
+const oids = { bool: 16, int8: 20, int4: 23, timestamptz: 1184 } as const;
+const parseTime = pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ, 'text');
 
 function parserOf(oid: number): (text: string) => unknown {
   switch (oid) {
-    case INT8:
+    case oids.int8:
       return BigInt;
-    case INT4:
+    case oids.int4:
       return Number;
-    case BOOL:
+    case oids.bool:
       return (text) => text === 't';
-    case TIMESTAMPTZ:
+    case oids.timestamptz:
       return parseTime;
     default:
       return (text) => text;

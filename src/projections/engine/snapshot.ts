@@ -40,7 +40,6 @@ export async function openSnapshot<C extends Columns>(
 /** Gives the connection back, once: `failed` throws it away. Happens by itself when the signal aborts. */
 function endOnce(client: pg.PoolClient, signal: AbortSignal): (failed: boolean) => void {
   let ended = false;
-  const ignore = (): void => undefined;
   // A connection that breaks while nobody asks it anything says so by an event.
   client.on('error', ignore);
   const end = (failed: boolean): void => {
@@ -116,3 +115,5 @@ async function* pagesOf<C extends Columns>(
     end(failed);
   }
 }
+
+const ignore = (): void => undefined;

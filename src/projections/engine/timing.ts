@@ -1,5 +1,4 @@
-/** Waiting and chance, the only ones in this folder: handed in, so that tests decide them. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Waiting and chance, handed in so that tests decide them, and how long is waited for what. */
 
 export interface Timing {
   /** Resolves after about this many milliseconds, or at once when the signal aborts; never rejects. */
@@ -9,12 +8,6 @@ export interface Timing {
   /** Milliseconds on a clock that never goes back. */
   monotonic(): number;
 }
-
-export const systemTiming: Timing = {
-  sleep: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}).catch(() => undefined),
-  random: () => Math.random(),
-  monotonic: () => performance.now(),
-};
 
 /** How often and how long a projector waits for what, in milliseconds. */
 export interface Delays {

@@ -55,7 +55,7 @@ export function amendLines(
     if (before) byNumber.delete(before.lineNo);
     if (after) byNumber.set(after.lineNo, lineState(after, returnedQuantity));
   }
-  return [...byNumber.values()].sort((a, b) => a.lineNo - b.lineNo);
+  return [...byNumber.values()].toSorted((a, b) => a.lineNo - b.lineNo);
 }
 
 export function returnLines(

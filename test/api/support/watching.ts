@@ -24,15 +24,17 @@ export class Watching {
     this.call.on('status', (status: StatusObject) => {
       this.ended = failureOf(status);
     });
-    if (!paused) this.read();
-  }
-
-  read(): void {
+    // A grpc-js client that never began to read takes everything; one that stops after the first message does not.
+    if (paused) this.call.once('data', () => this.call.pause());
     this.call.on('data', (message: WatchBalancesResponse) => {
       this.messages.push(message);
       if (message.event?.$case !== 'changes') return;
       for (const { member, availableMinor } of message.event.value.balances) this.state.set(member, availableMinor);
     });
+  }
+
+  /** Goes on reading. */
+  read(): void {
     this.call.resume();
   }
 

@@ -1,4 +1,4 @@
-/** given(balance, …events).then([{ member: 'ann', … }]): the rows of a read model after events, in memory. */
+/** Read models in memory, without the engine. */
 import { expect } from 'vitest';
 import type { DomainEvent, EventType } from '../../../src/domain/events.ts';
 import type { Columns, LoggedEvent, ReadModel, RowOf } from '../../../src/projections/engine/read-model.ts';
@@ -18,20 +18,11 @@ export function fold<C extends Columns>(model: ReadModel<C>, events: readonly Lo
       else rows.set(keyText(key), next);
     }
   }
-  return [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+  return [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }
 
-export function given<C extends Columns, T extends EventType>(
+/** The rows of a read model after events, in order of their keys. */
+export const rowsAfter = <C extends Columns, T extends EventType>(
   model: ReadModel<C, T>,
   ...events: readonly DomainEvent<T>[]
-) {
-  const rows = fold(model, logged(events));
-  return {
-    rows,
-    /** Exactly these rows, which say at least this. */
-    then(...expected: readonly Partial<RowOf<C>>[]): void {
-      expect(rows).toHaveLength(expected.length);
-      expect(rows).toMatchObject(expected);
-    },
-  };
-}
+): RowOf<C>[] => fold(model, logged(events));

@@ -54,6 +54,7 @@ const accountHappening: fc.Arbitrary<Happening> = fc
             ...whose,
             entryId: `web~${units}`,
             cause: kind === 0 ? RebateCause.TRACKED : RebateCause.AMENDED,
+            opensEntry: kind === 0,
             lines: [rebateLine({ rebateMinor: data.amountMinor, orderedAt: at })],
             changes: [rebateChange({ rebateBefore: units, rebateAfter: units + 1n })],
           });
