@@ -16,7 +16,7 @@ for (const folder of ['proto', 'third_party']) {
   }
 }
 const hash = createHash('sha256');
-for (const file of inputs.sort())
+for (const file of inputs.toSorted())
   hash
     .update(file)
     .update('\0')

@@ -5,7 +5,9 @@ import { descriptorSet } from '../gen/descriptors.ts';
 
 export const descriptorBytes = Buffer.from(descriptorSet, 'base64');
 
-export const registry: FileRegistry = createFileRegistry(fromBinary(FileDescriptorSetSchema, descriptorBytes));
+export const registry: FileRegistry = createFileRegistry(
+  fromBinary(FileDescriptorSetSchema, descriptorBytes),
+);
 
 /** What a method takes. Throws for a path that the contract does not have: nothing is served unchecked. */
 export function requestDescriptor(path: string): DescMessage {

@@ -75,12 +75,20 @@ export const retryAfter = (ms: number): Any =>
   );
 
 export const quotaFailure = (subject: string, description: string): Any =>
-  detail('QuotaFailure', QuotaFailure.encode(QuotaFailure.fromPartial({ violations: [{ subject, description }] })).finish());
+  detail(
+    'QuotaFailure',
+    QuotaFailure.encode(QuotaFailure.fromPartial({ violations: [{ subject, description }] })).finish(),
+  );
 
 export const resourceInfo = (resourceType: string, resourceName: string): Any =>
   detail(
     'ResourceInfo',
-    ResourceInfo.encode({ resourceType, resourceName: cleanText(resourceName), owner: '', description: '' }).finish(),
+    ResourceInfo.encode({
+      resourceType,
+      resourceName: cleanText(resourceName),
+      owner: '',
+      description: '',
+    }).finish(),
   );
 
 const badRequest = (violations: readonly FieldViolation[]): Any =>
@@ -153,9 +161,14 @@ export const callCancelled = (): ApiError =>
   new ApiError(status.CANCELLED, 'CALL_CANCELLED', 'the call was cancelled');
 
 export const storeUnavailable = (): ApiError =>
-  new ApiError(status.UNAVAILABLE, 'STORE_UNAVAILABLE', 'the store does not answer; the same call may be repeated', {
-    details: [retryAfter(1_000)],
-  });
+  new ApiError(
+    status.UNAVAILABLE,
+    'STORE_UNAVAILABLE',
+    'the store does not answer; the same call may be repeated',
+    {
+      details: [retryAfter(1_000)],
+    },
+  );
 
 export const requestIdReused = (): ApiError =>
   new ApiError(status.ALREADY_EXISTS, 'REQUEST_ID_REUSED', 'the request id was used for another request');

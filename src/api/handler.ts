@@ -80,10 +80,7 @@ export class Rpc {
   }
 
   /** One request, one answer. */
-  unary<Req, Res>(
-    method: Method<Req, Res>,
-    handle: (request: Req, call: Call) => Promise<Res>,
-  ): BoundMethod {
+  unary<Req, Res>(method: Method<Req, Res>, handle: (request: Req, call: Call) => Promise<Res>): BoundMethod {
     const validate = validatorOf(method.path);
     const answer = async (bytes: Buffer, call: Call): Promise<Buffer> => {
       if (this.#options.stopping.stopped) throw serverStopping();
@@ -167,7 +164,11 @@ export class Rpc {
   }
 }
 
-function decode<Req>(method: { requestDeserialize: (bytes: Buffer) => Req }, validate: Validate, bytes: Buffer): Req {
+function decode<Req>(
+  method: { requestDeserialize: (bytes: Buffer) => Req },
+  validate: Validate,
+  bytes: Buffer,
+): Req {
   const outcome = validate(bytes);
   if (outcome.kind === 'malformed') throw malformedMessage();
   if (outcome.kind === 'invalid') throw invalidRequest(outcome.violations);
@@ -192,7 +193,8 @@ export function bindService<S extends Readonly<Record<string, { readonly path: s
   const bound: Record<string, BoundMethod> = methods;
   const names = new Set<string>();
   for (const [key, { path }] of Object.entries(definition)) {
-    if (bound[key]?.definition.path !== path) throw new Error(`${path} is not served, or by another's handler`);
+    if (bound[key]?.definition.path !== path)
+      throw new Error(`${path} is not served, or by another's handler`);
     names.add(path.split('/')[1] ?? '');
   }
   const [name, ...others] = names;

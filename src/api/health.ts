@@ -29,9 +29,15 @@ function endingStreams(server: Server, stopping: StopSignal): Pick<Server, 'addS
   };
   return {
     addService(definition, implementation) {
+      // The keys are the names in the contract ("Watch"), or as JavaScript has them ("watch").
+      const streaming = new Set(
+        Object.entries(definition).flatMap(([name, method]) =>
+          method.responseStream ? [name.toLowerCase()] : [],
+        ),
+      );
       const handlers = Object.entries(implementation).map(([name, handler]) => [
         name,
-        definition[name]?.responseStream ? ending(handler) : handler,
+        streaming.has(name.toLowerCase()) ? ending(handler) : handler,
       ]);
       server.addService(definition, Object.fromEntries(handlers));
     },
@@ -48,9 +54,9 @@ export function addHealthAndReflection(
   const names = ['', ...services];
   const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
   health.addToServer(target);
-  new ReflectionService(loadFileDescriptorSetFromBuffer(descriptorBytes), { services: [...services] }).addToServer(
-    target,
-  );
+  new ReflectionService(loadFileDescriptorSetFromBuffer(descriptorBytes), {
+    services: [...services],
+  }).addToServer(target);
   return {
     set: (serving) => {
       for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');

@@ -30,7 +30,7 @@ export async function demo(
         },
         {
           out: process.stdout,
-          isTTY: process.stdout.isTTY === true,
+          isTTY: process.stdout.isTTY,
           signal: terminal.signal,
           clock: systemClock,
         },

@@ -40,7 +40,7 @@ export async function importOnlineRetail(command: ImportCommand, terminal: Termi
       },
       {
         out: process.stdout,
-        isTTY: process.stdout.isTTY === true,
+        isTTY: process.stdout.isTTY,
         signal: terminal.signal,
         clock: systemClock,
       },

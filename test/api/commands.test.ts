@@ -128,7 +128,11 @@ describe('a command', () => {
     const id = failure.metadata['error_id'] ?? '';
     expect(id).not.toBe('');
     expect(JSON.stringify(failure.trailers.toJSON())).not.toContain('hunter2');
-    expect(Buffer.concat(failure.trailers.get('grpc-status-details-bin').map((b) => Buffer.from(b))).toString('latin1')).not.toContain('hunter2');
+    expect(
+      Buffer.concat(failure.trailers.get('grpc-status-details-bin').map((b) => Buffer.from(b))).toString(
+        'latin1',
+      ),
+    ).not.toContain('hunter2');
     expect(api.log.find((entry) => entry.includes(id))).toContain('hunter2');
     // And the process goes on.
     api.bus.behaviour = async () => api.bus.accept();

@@ -3,7 +3,16 @@ import { EventStoreUnavailable } from '../../src/eventstore/port.ts';
 import { Board, WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { DocumentKind, OrderStatus } from '../../src/gen/tallyback/order/v1/order_query_service.ts';
 import { ReleaseOn } from '../../src/gen/tallyback/programme/v1/programme_command_service.ts';
-import { balance, figures, leaderboard, orders, programme, readModels, statement, stock } from '../../src/projections/index.ts';
+import {
+  balance,
+  figures,
+  leaderboard,
+  orders,
+  programme,
+  readModels,
+  statement,
+  stock,
+} from '../../src/projections/index.ts';
 import { figuresRow, orderRow, stockRow } from './support/rows.ts';
 import { balanceRow, noon } from './support/requests.ts';
 import { answered, refusedBy, startTestApi, tokens, type TestApi, until } from './support/server.ts';
@@ -24,7 +33,11 @@ beforeEach(() => {
   api.tables.failure = undefined;
   for (const { name } of readModels) api.tables.advance(`projection:${name}`, at(50));
   api.tables.advance('policy:order-rebate', at(50));
-  api.tables.commit(balance, at(50), members.map((member) => balanceRow(member)));
+  api.tables.commit(
+    balance,
+    at(50),
+    members.map((member) => balanceRow(member)),
+  );
 });
 
 describe('rows', () => {
@@ -72,40 +85,92 @@ describe('rows', () => {
           ['bob', 9n],
           ['cy', 5n],
         ] as const
-      ).map(([subject, score]) => ({ board: 'BOARD_MEMBERS_BY_REBATE', merchant: 'shop', month: '', subject, currency: 'EUR', score })),
+      ).map(([subject, score]) => ({
+        board: 'BOARD_MEMBERS_BY_REBATE',
+        merchant: 'shop',
+        month: '',
+        subject,
+        currency: 'EUR',
+        score,
+      })),
     );
 
-    const found = await answered(api.accountQuery, api.accountQuery.getBalance, { member: 'm00', currency: 'EUR', consistency: undefined });
+    const found = await answered(api.accountQuery, api.accountQuery.getBalance, {
+      member: 'm00',
+      currency: 'EUR',
+      consistency: undefined,
+    });
     expect(found.balance).toMatchObject({ member: 'm00', availableMinor: 100n, changedAt: noon });
     expect(tokens.decode(found.read?.positionToken ?? '')).toEqual(at(50));
 
-    const order = await answered(api.orderQuery, api.orderQuery.getOrder, { source: 'shop', externalId: 'o1', consistency: undefined });
+    const order = await answered(api.orderQuery, api.orderQuery.getOrder, {
+      source: 'shop',
+      externalId: 'o1',
+      consistency: undefined,
+    });
     expect(order.order).toMatchObject({
       kind: DocumentKind.ORDER,
       status: OrderStatus.CONFIRMED,
       lines: [{ lineNo: 1, sku: 'mug', quantity: 2n, unitPrice: '2.55', amountMinor: 510n, service: false }],
       timeline: [{ event: 'OrderTracked', detail: 'version 1' }],
     });
-    const listed = await answered(api.orderQuery, api.orderQuery.listOrders, { source: '', merchant: '', member: 'ann', page: undefined, consistency: undefined });
+    const listed = await answered(api.orderQuery, api.orderQuery.listOrders, {
+      source: '',
+      merchant: '',
+      member: 'ann',
+      page: undefined,
+      consistency: undefined,
+    });
     expect(listed.orders).toMatchObject([{ externalId: 'o1', lines: [], timeline: [], lineCount: 1n }]);
 
-    const item = await answered(api.itemQuery, api.itemQuery.getStock, { merchant: 'shop', sku: 'mug', consistency: undefined });
+    const item = await answered(api.itemQuery, api.itemQuery.getStock, {
+      merchant: 'shop',
+      sku: 'mug',
+      consistency: undefined,
+    });
     expect(item.stock).toMatchObject({ onHand: 7n, revision: 1n });
 
     const windows = (from: Date | undefined, until_: Date | undefined) =>
-      answered(api.figuresQuery, api.figuresQuery.listWindows, { merchant: 'shop', length: WindowLength.DAY, from, until: until_, page: undefined, consistency: undefined });
-    expect((await windows(noon, undefined)).windows).toMatchObject([{ length: WindowLength.DAY, start: noon, salesMinor: 12n }]);
+      answered(api.figuresQuery, api.figuresQuery.listWindows, {
+        merchant: 'shop',
+        length: WindowLength.DAY,
+        from,
+        until: until_,
+        page: undefined,
+        consistency: undefined,
+      });
+    expect((await windows(noon, undefined)).windows).toMatchObject([
+      { length: WindowLength.DAY, start: noon, salesMinor: 12n },
+    ]);
     expect((await windows(undefined, noon)).windows).toEqual([]);
 
-    const entries = await answered(api.accountQuery, api.accountQuery.listStatement, { member: 'm00', currency: 'EUR', page: undefined, consistency: undefined });
+    const entries = await answered(api.accountQuery, api.accountQuery.listStatement, {
+      member: 'm00',
+      currency: 'EUR',
+      page: undefined,
+      consistency: undefined,
+    });
     expect(entries.entries).toMatchObject([{ revision: 3n, amountMinor: 9_007_199_254_740_993n }]);
 
-    const rules = await answered(api.programmeQuery, api.programmeQuery.listRuleSets, { merchant: 'shop', page: undefined, consistency: undefined });
+    const rules = await answered(api.programmeQuery, api.programmeQuery.listRuleSets, {
+      merchant: 'shop',
+      page: undefined,
+      consistency: undefined,
+    });
     expect(rules.ruleSets).toMatchObject([
-      { version: 1, ruleSet: { releaseOn: ReleaseOn.SETTLED, holdDays: 30, rules: [{ ruleId: 'all', rateBps: 500 }] } },
+      {
+        version: 1,
+        ruleSet: { releaseOn: ReleaseOn.SETTLED, holdDays: 30, rules: [{ ruleId: 'all', rateBps: 500 }] },
+      },
     ]);
 
-    const board = await answered(api.figuresQuery, api.figuresQuery.getLeaderboard, { board: Board.MEMBERS_BY_REBATE, merchant: 'shop', month: '', limit: 0, consistency: undefined });
+    const board = await answered(api.figuresQuery, api.figuresQuery.getLeaderboard, {
+      board: Board.MEMBERS_BY_REBATE,
+      merchant: 'shop',
+      month: '',
+      limit: 0,
+      consistency: undefined,
+    });
     expect(board.rows.map(({ rank, subject }) => [rank, subject])).toEqual([
       [1, 'bob'],
       [2, 'ann'],
@@ -121,17 +186,28 @@ describe('rows', () => {
       types: ['ErrorInfo', 'ResourceInfo'],
     });
     expect(
-      await refusedBy(api.itemQuery, api.itemQuery.getStock, { merchant: 'shop', sku: 'no', consistency: undefined }),
+      await refusedBy(api.itemQuery, api.itemQuery.getStock, {
+        merchant: 'shop',
+        sku: 'no',
+        consistency: undefined,
+      }),
     ).toMatchObject({ reason: 'ITEM_NOT_FOUND' });
     expect(
-      await refusedBy(api.orderQuery, api.orderQuery.getOrder, { source: 'shop', externalId: 'no', consistency: undefined }),
+      await refusedBy(api.orderQuery, api.orderQuery.getOrder, {
+        source: 'shop',
+        externalId: 'no',
+        consistency: undefined,
+      }),
     ).toMatchObject({ reason: 'ORDER_NOT_FOUND' });
   });
 
   test('that the database cannot give now are UNAVAILABLE, and a broken query is INTERNAL', async () => {
     const query = { member: 'm00', currency: 'EUR', consistency: undefined };
     api.tables.failure = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1'), { code: 'ECONNREFUSED' });
-    expect(await refusedBy(api.accountQuery, api.accountQuery.getBalance, query)).toMatchObject({ code: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE' });
+    expect(await refusedBy(api.accountQuery, api.accountQuery.getBalance, query)).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'STORE_UNAVAILABLE',
+    });
     api.tables.failure = new Error('syntax error at or near "secret"');
     const failure = await refusedBy(api.accountQuery, api.accountQuery.getBalance, query);
     expect(failure.code).toBe('INTERNAL');
@@ -141,7 +217,10 @@ describe('rows', () => {
 
 describe('pages', () => {
   const list = (size: number, token = '') =>
-    answered(api.accountQuery, api.accountQuery.listBalances, { page: page(size, token), consistency: undefined });
+    answered(api.accountQuery, api.accountQuery.listBalances, {
+      page: page(size, token),
+      consistency: undefined,
+    });
 
   test('follow one another to the end', async () => {
     const seen: string[] = [];
@@ -159,7 +238,10 @@ describe('pages', () => {
     api.tables.commit(balance, at(51), many);
     expect((await list(0)).balances).toHaveLength(100);
     expect((await list(5_000)).balances).toHaveLength(1_000);
-    const negative = await refusedBy(api.accountQuery, api.accountQuery.listBalances, { page: page(-1), consistency: undefined });
+    const negative = await refusedBy(api.accountQuery, api.accountQuery.listBalances, {
+      page: page(-1),
+      consistency: undefined,
+    });
     expect(negative.fields).toEqual(['page.page_size']);
   });
 
@@ -167,7 +249,14 @@ describe('pages', () => {
     const hours = [0, 1, 2, 3, 4].map((n) => new Date(noon.getTime() + n * 86_400_000));
     api.tables.commit(figures, at(50), hours.map(figuresRow));
     const query = (token: string) =>
-      answered(api.figuresQuery, api.figuresQuery.listWindows, { merchant: '', length: WindowLength.DAY, from: undefined, until: undefined, page: page(2, token), consistency: undefined });
+      answered(api.figuresQuery, api.figuresQuery.listWindows, {
+        merchant: '',
+        length: WindowLength.DAY,
+        from: undefined,
+        until: undefined,
+        page: page(2, token),
+        consistency: undefined,
+      });
     const first = await query('');
     const second = await query(first.nextPageToken);
     const third = await query(second.nextPageToken);
@@ -176,17 +265,38 @@ describe('pages', () => {
   });
 
   test('of large rows are cut short of what clients accept, and lose nothing', async () => {
-    const rules = JSON.stringify([{ ruleId: 'all', skus: Array.from({ length: 10_000 }, (_, n) => `sku-${'x'.repeat(80)}${n}`), rateBps: 1 }]);
+    const rules = JSON.stringify([
+      {
+        ruleId: 'all',
+        skus: Array.from({ length: 10_000 }, (_, n) => `sku-${'x'.repeat(80)}${n}`),
+        rateBps: 1,
+      },
+    ]);
     const versions = Array.from({ length: 9 }, (_, n) => n + 1);
     api.tables.commit(
       programme,
       at(50),
-      versions.map((version) => ({ merchant: 'big', version, valid_from: noon, valid_until: undefined, priority: 0, rules, hold_days: 1, release_on: 'RELEASE_ON_TRACKED', published_at: noon, retired_at: undefined })),
+      versions.map((version) => ({
+        merchant: 'big',
+        version,
+        valid_from: noon,
+        valid_until: undefined,
+        priority: 0,
+        rules,
+        hold_days: 1,
+        release_on: 'RELEASE_ON_TRACKED',
+        published_at: noon,
+        retired_at: undefined,
+      })),
     );
     const seen: number[] = [];
     let token = '';
     do {
-      const answer = await answered(api.programmeQuery, api.programmeQuery.listRuleSets, { merchant: 'big', page: page(100, token), consistency: undefined });
+      const answer = await answered(api.programmeQuery, api.programmeQuery.listRuleSets, {
+        merchant: 'big',
+        page: page(100, token),
+        consistency: undefined,
+      });
       seen.push(...answer.ruleSets.map(({ version }) => version));
       token = answer.nextPageToken;
     } while (token !== '');
@@ -198,7 +308,8 @@ describe('pages', () => {
     const { nextPageToken } = await list(10);
     const listStock = (merchant: string, token: string) =>
       ({ merchant, page: page(1, token), consistency: undefined }) as const;
-    const mine = (await answered(api.itemQuery, api.itemQuery.listStock, listStock('shop', ''))).nextPageToken;
+    const mine = (await answered(api.itemQuery, api.itemQuery.listStock, listStock('shop', '')))
+      .nextPageToken;
     await answered(api.itemQuery, api.itemQuery.listStock, listStock('shop', mine));
     for (const [merchant, token] of [
       ['', mine],
@@ -208,7 +319,9 @@ describe('pages', () => {
       ['shop', 'AAAA'],
       ['shop', '🙈'],
     ] as const) {
-      expect(await refusedBy(api.itemQuery, api.itemQuery.listStock, listStock(merchant, token))).toMatchObject({
+      expect(
+        await refusedBy(api.itemQuery, api.itemQuery.listStock, listStock(merchant, token)),
+      ).toMatchObject({
         code: 'INVALID_ARGUMENT',
         reason: 'PAGE_TOKEN_INVALID',
         fields: ['page.page_token'],
@@ -229,8 +342,10 @@ describe('freshness', () => {
       maxWait: options.waitMs === undefined ? undefined : { seconds: 0n, nanos: options.waitMs * 1e6 },
     },
   });
-  const query = (...args: Parameters<typeof get>) => answered(api.accountQuery, api.accountQuery.getBalance, get(...args));
-  const refusal = (...args: Parameters<typeof get>) => refusedBy(api.accountQuery, api.accountQuery.getBalance, get(...args));
+  const query = (...args: Parameters<typeof get>) =>
+    answered(api.accountQuery, api.accountQuery.getBalance, get(...args));
+  const refusal = (...args: Parameters<typeof get>) =>
+    refusedBy(api.accountQuery, api.accountQuery.getBalance, get(...args));
 
   test('is there at once when the token has been seen', async () => {
     await query(tokens.encode(at(50)));
@@ -259,14 +374,24 @@ describe('freshness', () => {
 
   test('is not waited for longer than the call lasts', async () => {
     const started = Date.now();
-    const failure = await refusedBy(api.accountQuery, api.accountQuery.getBalance, get(tokens.encode(at(60))), 400);
+    const failure = await refusedBy(
+      api.accountQuery,
+      api.accountQuery.getBalance,
+      get(tokens.encode(at(60))),
+      400,
+    );
     expect(failure).toMatchObject({ code: 'UNAVAILABLE', reason: 'READ_MODEL_LAGGING' });
     expect(Date.now() - started).toBeLessThan(1_000);
   });
 
   test('a token that is made up, cut or of another store is refused', async () => {
     const good = tokens.encode(at(50));
-    for (const token of ['x', good.slice(0, -3), `${good.slice(0, -4)}AAAA`, 'AQAAAAAAAAAAAAAAAAAAAAAAMS8x']) {
+    for (const token of [
+      'x',
+      good.slice(0, -3),
+      `${good.slice(0, -4)}AAAA`,
+      'AQAAAAAAAAAAAAAAAAAAAAAAMS8x',
+    ]) {
       expect(await refusal(token)).toMatchObject({
         code: 'INVALID_ARGUMENT',
         reason: 'POSITION_TOKEN_INVALID',
@@ -276,9 +401,15 @@ describe('freshness', () => {
   });
 
   test('a token beyond the end of the log is refused at once', async () => {
-    expect(await refusal(tokens.encode(at(101)))).toMatchObject({ code: 'OUT_OF_RANGE', reason: 'POSITION_UNKNOWN' });
+    expect(await refusal(tokens.encode(at(101)))).toMatchObject({
+      code: 'OUT_OF_RANGE',
+      reason: 'POSITION_UNKNOWN',
+    });
     api.state.headFailure = new EventStoreUnavailable('down');
-    expect(await refusal(tokens.encode(at(101)))).toMatchObject({ code: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE' });
+    expect(await refusal(tokens.encode(at(101)))).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'STORE_UNAVAILABLE',
+    });
   });
 
   test('including effects waits for the policies, then for what they did', async () => {
@@ -305,11 +436,23 @@ describe('freshness', () => {
     const small = await startTestApi({ limits: { maxWaiters: 1 } });
     try {
       small.state.head = at(10);
-      const waiting = refusedBy(small.accountQuery, small.accountQuery.getBalance, get(tokens.encode(at(9)), { waitMs: 500 }));
+      const waiting = refusedBy(
+        small.accountQuery,
+        small.accountQuery.getBalance,
+        get(tokens.encode(at(9)), { waitMs: 500 }),
+      );
       await until(() => small.tables.waiterCount === 1);
       expect(
-        await refusedBy(small.accountQuery, small.accountQuery.getBalance, get(tokens.encode(at(9)), { waitMs: 500 })),
-      ).toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'TOO_MANY_WAITERS', types: ['ErrorInfo', 'QuotaFailure', 'RetryInfo'] });
+        await refusedBy(
+          small.accountQuery,
+          small.accountQuery.getBalance,
+          get(tokens.encode(at(9)), { waitMs: 500 }),
+        ),
+      ).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        reason: 'TOO_MANY_WAITERS',
+        types: ['ErrorInfo', 'QuotaFailure', 'RetryInfo'],
+      });
       await waiting;
     } finally {
       await small.close();
@@ -329,17 +472,33 @@ describe('the system', () => {
     api.tables.advance('policy:order-rebate', at(100));
     const { checkpoints, headToken } = await answered(api.system, api.system.listCheckpoints, {});
     expect(tokens.decode(headToken)).toEqual(at(100));
-    expect(checkpoints).toContainEqual({ name: 'policy:order-rebate', positionToken: tokens.encode(at(100)), caughtUp: true, lagEvents: 0n });
-    expect(checkpoints).toContainEqual({ name: 'projection:balance', positionToken: tokens.encode(at(50)), caughtUp: false, lagEvents: -1n });
+    expect(checkpoints).toContainEqual({
+      name: 'policy:order-rebate',
+      positionToken: tokens.encode(at(100)),
+      caughtUp: true,
+      lagEvents: 0n,
+    });
+    expect(checkpoints).toContainEqual({
+      name: 'projection:balance',
+      positionToken: tokens.encode(at(50)),
+      caughtUp: false,
+      lagEvents: -1n,
+    });
   });
 
   test('waits for everything', async () => {
-    const wait = (atLeast: string, nanos: number) => ({ consistency: { atLeast, includingEffects: true, maxWait: { seconds: 0n, nanos } } });
-    expect(await refusedBy(api.system, api.system.waitFor, wait('', 2e7))).toMatchObject({ reason: 'READ_MODEL_LAGGING' });
+    const wait = (atLeast: string, nanos: number) => ({
+      consistency: { atLeast, includingEffects: true, maxWait: { seconds: 0n, nanos } },
+    });
+    expect(await refusedBy(api.system, api.system.waitFor, wait('', 2e7))).toMatchObject({
+      reason: 'READ_MODEL_LAGGING',
+    });
     const waiting = answered(api.system, api.system.waitFor, wait('', 9e8));
     for (const { name } of readModels) api.tables.advance(`projection:${name}`, at(100));
     api.tables.advance('policy:order-rebate', at(100));
     expect(tokens.decode((await waiting).read?.positionToken ?? '')).toEqual(at(100));
-    expect(await refusedBy(api.system, api.system.waitFor, wait(tokens.encode(at(101)), 2e7))).toMatchObject({ code: 'OUT_OF_RANGE' });
+    expect(await refusedBy(api.system, api.system.waitFor, wait(tokens.encode(at(101)), 2e7))).toMatchObject({
+      code: 'OUT_OF_RANGE',
+    });
   });
 });

@@ -30,7 +30,12 @@ test('a stop ends watches with UNAVAILABLE, and lets a call under way finish', a
   const stopped = api.server.stop(5_000);
   await until(() => watching.ended !== undefined);
   expect(watching.ended).toMatchObject({ code: 'UNAVAILABLE', reason: 'SERVER_STOPPING', retryMs: 1_000 });
-  const late = await ask(api.account, api.account.releaseDue, { requestId: '', member: '', currency: '', occurredAt: undefined });
+  const late = await ask(api.account, api.account.releaseDue, {
+    requestId: '',
+    member: '',
+    currency: '',
+    occurredAt: undefined,
+  });
   expect(late).toMatchObject({ ok: false, code: 'UNAVAILABLE' });
   open();
   expect(await underWay).toMatchObject({ ok: true });
@@ -44,8 +49,16 @@ test('a stop ends watches with UNAVAILABLE, and lets a call under way finish', a
 test('a stop ends waiting queries, and cuts off what does not end in time', async () => {
   api = await startTestApi();
   api.state.head = at(10);
-  const consistency = { atLeast: tokens.encode(at(5)), includingEffects: false, maxWait: { seconds: 60n, nanos: 0 } };
-  const waiting = ask(api.accountQuery, api.accountQuery.getBalance, { member: 'ann', currency: 'EUR', consistency });
+  const consistency = {
+    atLeast: tokens.encode(at(5)),
+    includingEffects: false,
+    maxWait: { seconds: 60n, nanos: 0 },
+  };
+  const waiting = ask(api.accountQuery, api.accountQuery.getBalance, {
+    member: 'ann',
+    currency: 'EUR',
+    consistency,
+  });
   api.bus.behaviour = () => new Promise(() => undefined);
   const hanging = ask(api.item, api.item.receiveStock, receiveStock());
   await until(() => api.bus.running === 1 && api.tables.waiterCount === 1);
@@ -62,7 +75,10 @@ test('a call that outlasts its deadline is DEADLINE_EXCEEDED, and the server goe
     await opened;
     throw new Error('too late for anybody');
   };
-  expect(await ask(api.item, api.item.receiveStock, receiveStock(), 100)).toMatchObject({ ok: false, code: 'DEADLINE_EXCEEDED' });
+  expect(await ask(api.item, api.item.receiveStock, receiveStock(), 100)).toMatchObject({
+    ok: false,
+    code: 'DEADLINE_EXCEEDED',
+  });
   open();
   await delay(20);
   api.bus.behaviour = async () => api.bus.accept();
@@ -95,17 +111,28 @@ test('health tells of the server and of each service, and ends its own streams',
   if (!check || !watch) throw new Error('no health service');
   const ask_ = (service: string): Promise<HealthStatus> =>
     new Promise((resolve, reject) => {
-      client.makeUnaryRequest(check.path, check.requestSerialize, check.responseDeserialize, { service }, (error, value) => {
-        if (error) reject(error);
-        else resolve(value as HealthStatus);
-      });
+      client.makeUnaryRequest(
+        check.path,
+        check.requestSerialize,
+        check.responseDeserialize,
+        { service },
+        (error, value) => {
+          if (error) reject(error);
+          else resolve(value as HealthStatus);
+        },
+      );
     });
   expect(await ask_('')).toMatchObject({ status: 'SERVING' });
   expect(await ask_('tallyback.order.v1.OrderCommandService')).toMatchObject({ status: 'SERVING' });
   await expect(ask_('nothing')).rejects.toMatchObject({ code: 5 });
 
   const seen: string[] = [];
-  const stream = client.makeServerStreamRequest(watch.path, watch.requestSerialize, watch.responseDeserialize, { service: '' }) as ClientReadableStream<HealthStatus>;
+  const stream = client.makeServerStreamRequest(
+    watch.path,
+    watch.requestSerialize,
+    watch.responseDeserialize,
+    { service: '' },
+  ) as ClientReadableStream<HealthStatus>;
   let code: number | undefined;
   stream.on('data', ({ status }: HealthStatus) => seen.push(status));
   stream.on('error', () => undefined);

@@ -3,9 +3,19 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { registry } from '../../src/api/descriptors.ts';
 import { validatorOf } from '../../src/api/validation.ts';
 import { TrackOrderRequest } from '../../src/gen/tallyback/order/v1/order_command_service.ts';
-import { ListWindowsRequest, WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
+import {
+  ListWindowsRequest,
+  WindowLength,
+} from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { line, receiveStock, requestWithdrawal, trackOrder } from './support/requests.ts';
-import { answered, failureOf, type Failure, refusedBy, startTestApi, type TestApi } from './support/server.ts';
+import {
+  answered,
+  failureOf,
+  type Failure,
+  refusedBy,
+  startTestApi,
+  type TestApi,
+} from './support/server.ts';
 
 let api: TestApi;
 let raw: Client;
@@ -19,12 +29,19 @@ afterAll(async () => {
 });
 
 const track = '/tallyback.order.v1.OrderCommandService/TrackOrder';
-const encode = (request: TrackOrderRequest): Buffer => Buffer.from(TrackOrderRequest.encode(request).finish());
+const encode = (request: TrackOrderRequest): Buffer =>
+  Buffer.from(TrackOrderRequest.encode(request).finish());
 
 /** Sends these very bytes. */
 const send = (path: string, bytes: Buffer): Promise<Failure | 'OK'> =>
   new Promise((resolve) => {
-    const call = raw.makeUnaryRequest(path, (b: Buffer) => b, (b: Buffer) => b, bytes, () => undefined);
+    const call = raw.makeUnaryRequest(
+      path,
+      (b: Buffer) => b,
+      (b: Buffer) => b,
+      bytes,
+      () => undefined,
+    );
     call.on('status', (ended: StatusObject) => {
       resolve(ended.code === status.OK ? 'OK' : failureOf(ended));
     });
@@ -39,14 +56,19 @@ describe('bytes that are no message', () => {
     ['a length beyond the end', Buffer.from([0x0a, 0xff, 0xff, 0xff, 0x07])],
     ['a varint without end', Buffer.alloc(20, 0xff)],
     ['not UTF-8', Buffer.from(good.toString('latin1').replace('order-1', 'order-\xff'), 'latin1')],
-    ['half a surrogate pair', Buffer.from(good.toString('latin1').replace('order-1', 'orde\xed\xa0\x80'), 'latin1')],
+    [
+      'half a surrogate pair',
+      Buffer.from(good.toString('latin1').replace('order-1', 'orde\xed\xa0\x80'), 'latin1'),
+    ],
     ['messages within messages without end', Buffer.alloc(4_000, Buffer.from([0x4a, 0x7e]))],
   ])('(%s) are INVALID_ARGUMENT, never INTERNAL', async (_, bytes) => {
     expect(await send(track, bytes)).toMatchObject({ code: 'INVALID_ARGUMENT', domain: 'tallyback' });
   });
 
   test('say so', async () => {
-    expect(await send(track, good.subarray(0, good.length - 3))).toMatchObject({ reason: 'MALFORMED_MESSAGE' });
+    expect(await send(track, good.subarray(0, good.length - 3))).toMatchObject({
+      reason: 'MALFORMED_MESSAGE',
+    });
     expect(await send(track, good)).toBe('OK');
   });
 
@@ -90,13 +112,21 @@ describe('rules of the contract', () => {
     ['an exponent', { lines: [line(1, { unitPrice: '1e9' })] }, 'lines[0].unit_price'],
     ['line number 0', { lines: [line(0)] }, 'lines[0].line_no'],
   ] as const)('%s is INVALID_ARGUMENT and names the field', async (_, changes, field) => {
-    const failure = await refusedBy(api.order, api.order.trackOrder, trackOrder({ ...changes, lines: [...('lines' in changes ? changes.lines : [line()])] }));
+    const failure = await refusedBy(
+      api.order,
+      api.order.trackOrder,
+      trackOrder({ ...changes, lines: [...('lines' in changes ? changes.lines : [line()])] }),
+    );
     expect(failure).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'INVALID_REQUEST', fields: [field] });
     expect(failure.message).toContain(field);
   });
 
   test('negative amounts and counts of zero are refused', async () => {
-    const withdrawal = await refusedBy(api.account, api.account.requestWithdrawal, requestWithdrawal({ amountMinor: -1n }));
+    const withdrawal = await refusedBy(
+      api.account,
+      api.account.requestWithdrawal,
+      requestWithdrawal({ amountMinor: -1n }),
+    );
     expect(withdrawal.fields).toEqual(['amount_minor']);
     const stock = await refusedBy(api.item, api.item.receiveStock, receiveStock({ quantity: 0n }));
     expect(stock.fields).toEqual(['quantity']);
@@ -118,7 +148,14 @@ describe('rules of the contract', () => {
   });
 
   test('ids of any script, with separators and emoji, come through as they are', async () => {
-    for (const externalId of ['日本-注文/1', 'a~b%7Ec', '👩‍👩‍👧 "\\\'; DROP TABLE', 'é'.normalize('NFD'), ' ', '..']) {
+    for (const externalId of [
+      '日本-注文/1',
+      'a~b%7Ec',
+      '👩‍👩‍👧 "\\\'; DROP TABLE',
+      'é'.normalize('NFD'),
+      ' ',
+      '..',
+    ]) {
       await answered(api.order, api.order.trackOrder, trackOrder({ externalId, member: externalId }));
       expect(api.bus.requests.at(-1)?.command).toMatchObject({ externalId, member: externalId });
     }
@@ -155,7 +192,9 @@ test('every method of the contract is served, and checked', () => {
 });
 
 test('every method of the contract has a handler', async () => {
-  const services = [...registry].filter((type) => type.kind === 'service' && type.typeName.startsWith('tallyback.'));
+  const services = [...registry].filter(
+    (type) => type.kind === 'service' && type.typeName.startsWith('tallyback.'),
+  );
   for (const service of services) {
     if (service.kind !== 'service') continue;
     for (const method of service.methods.filter(({ methodKind }) => methodKind === 'unary')) {

@@ -53,16 +53,9 @@ describe('a watch', () => {
     ]);
     expect(watching.rowsPerMessage).toEqual([256, 244, 100, 1, 1]);
     expect(watching.messages.map(({ header }) => header?.sequence)).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
-    expect(watching.messages.map(({ header }) => tokens.decode(header?.positionToken ?? '')?.commit)).toEqual([
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      10n,
-      10n,
-      11n,
-      12n,
-    ]);
+    expect(watching.messages.map(({ header }) => tokens.decode(header?.positionToken ?? '')?.commit)).toEqual(
+      [undefined, undefined, undefined, undefined, 10n, 10n, 11n, 12n],
+    );
     expect(watching.messages[4]?.event).toEqual({ $case: 'snapshotCompleted', value: { rowCount: 600n } });
     watching.call.cancel();
     await nothingLeft();
@@ -91,7 +84,12 @@ describe('a watch', () => {
       cases.push(event.$case);
       if (event.$case === 'changes') rows.push(...event.value.stock);
     });
-    const windowsCall = api.figuresQuery.watchWindows({ merchant: '', length: WindowLength.DAY, from: noon, consistency: undefined });
+    const windowsCall = api.figuresQuery.watchWindows({
+      merchant: '',
+      length: WindowLength.DAY,
+      from: noon,
+      consistency: undefined,
+    });
     windowsCall.on('error', () => undefined);
     windowsCall.on('data', ({ event }) => {
       cases.push(event.$case);
@@ -100,7 +98,9 @@ describe('a watch', () => {
     await until(() => cases.filter((word) => word === 'caughtUp').length === 2);
     expect(rows).toHaveLength(2);
     expect(rows).toContainEqual(expect.objectContaining({ sku: 'mug', onHand: 7n, changedAt: noon }));
-    expect(rows).toContainEqual(expect.objectContaining({ start: noon, salesMinor: 12n, length: WindowLength.DAY }));
+    expect(rows).toContainEqual(
+      expect.objectContaining({ start: noon, salesMinor: 12n, length: WindowLength.DAY }),
+    );
   });
 
   test('waits for the token it is given', async () => {
@@ -123,7 +123,11 @@ describe('a watch', () => {
     // Another member's row: nothing to send, but the token moves.
     set(15, 'm0', 1n);
     const last = () => watching.messages.at(-1);
-    await until(() => last()?.event?.$case === 'heartbeat' && tokens.decode(last()?.header?.positionToken ?? '')?.commit === 15n);
+    await until(
+      () =>
+        last()?.event?.$case === 'heartbeat' &&
+        tokens.decode(last()?.header?.positionToken ?? '')?.commit === 15n,
+    );
     const before = watching.messages.length;
     await until(() => watching.messages.length >= before + 2);
   });
@@ -225,7 +229,9 @@ describe('a client that does not read', () => {
     expect(slow.state).toEqual(healthy.state);
     // What changed 3,000 times came a few hundred times at most: the rest was never sent.
     expect(slow.messages.length).toBeLessThan(600);
-    expect(slow.messages.map(({ header }) => Number(header?.sequence))).toEqual(slow.messages.map((_, n) => n + 1));
+    expect(slow.messages.map(({ header }) => Number(header?.sequence))).toEqual(
+      slow.messages.map((_, n) => n + 1),
+    );
   });
 
   test('leaves nothing behind when it cancels', async () => {
@@ -297,8 +303,14 @@ test('random clients that come and go all end in the state of the table', async 
     if (random(20) === 0) open.splice(random(open.length + 1), 1)[0]?.call.cancel();
     if (random(3) === 0) await delay(0);
   }
-  await until(() => open.every(({ state }) => [...truth].every(([member, amount]) => state.get(member) === amount)));
+  await until(() =>
+    open.every(({ state }) => [...truth].every(([member, amount]) => state.get(member) === amount)),
+  );
   expect(open.length).toBeGreaterThan(5);
-  const { balance: one } = await answered(api.accountQuery, api.accountQuery.getBalance, { member: 'm0', currency: 'EUR', consistency: undefined });
+  const { balance: one } = await answered(api.accountQuery, api.accountQuery.getBalance, {
+    member: 'm0',
+    currency: 'EUR',
+    consistency: undefined,
+  });
   expect(one?.availableMinor).toBe(truth.get('m0'));
 });

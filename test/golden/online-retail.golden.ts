@@ -47,7 +47,7 @@ function importInto(address: string, report: string): TallybackProcess {
 
 function expectGolden(report: string): void {
   const files = readdirSync(golden).filter((name) => name.endsWith('.csv'));
-  expect(files.sort()).toEqual(['balances.csv', 'days.csv', 'hours.csv', 'stock.csv']);
+  expect(files.toSorted()).toEqual(['balances.csv', 'days.csv', 'hours.csv', 'stock.csv']);
   for (const name of files) {
     const same = readFileSync(join(folder, report, name)).equals(readFileSync(join(golden, name)));
     expect(same, `${name} equals the golden file`).toBe(true);

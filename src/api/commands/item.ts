@@ -30,8 +30,7 @@ const item = (command: ItemCommand): AggregateCommand => ({ aggregate: 'item', c
 export const defineItem = mapping({
   method: methods.defineItem,
   type: DefineItemRequest,
-  toCommand: (r: DefineItemRequest) =>
-    item({ kind: 'define', ...which(r), allowNegative: r.allowNegative }),
+  toCommand: (r: DefineItemRequest) => item({ kind: 'define', ...which(r), allowNegative: r.allowNegative }),
 });
 
 export const receiveStock = mapping({

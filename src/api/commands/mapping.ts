@@ -27,7 +27,10 @@ export const mapping = <Req extends HasRequestId>(m: CommandMapping<Req>): Comma
  * Names what was asked, without the request id: the first 132 bits of SHA-256 over the method and the request as
  * we encode it (so not over fields unknown to us, nor over the order in which a client wrote them).
  */
-export function contentHash<Req extends HasRequestId>({ method, type }: CommandMapping<Req>, request: Req): string {
+export function contentHash<Req extends HasRequestId>(
+  { method, type }: CommandMapping<Req>,
+  request: Req,
+): string {
   const content = type.encode({ ...request, requestId: '' }).finish();
   const named = Buffer.allocUnsafe(method.path.length + 1 + content.length);
   named.write(method.path, 0, 'latin1');

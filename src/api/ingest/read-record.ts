@@ -15,8 +15,7 @@ export interface Unfit {
 }
 
 export type ReadRecord =
-  | Unfit
-  | { readonly kind: 'fit'; readonly sequence: bigint; readonly prepared: PreparedRecord };
+  Unfit | { readonly kind: 'fit'; readonly sequence: bigint; readonly prepared: PreparedRecord };
 
 const validate = validatorOf(IngestServiceService.ingest.path);
 

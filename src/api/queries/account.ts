@@ -57,10 +57,15 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       await freshness.fresh(balance.name, consistency, call);
       const { row, through } = await reader.get(balance, [member, currency]);
       if (!row) {
-        throw new ApiError(status.NOT_FOUND, 'ACCOUNT_NOT_FOUND', 'the member has no account in that currency', {
-          details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
-          position: tokens.encode(through),
-        });
+        throw new ApiError(
+          status.NOT_FOUND,
+          'ACCOUNT_NOT_FOUND',
+          'the member has no account in that currency',
+          {
+            details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
+            position: tokens.encode(through),
+          },
+        );
       }
       return { balance: balanceOf(row), read: { positionToken: tokens.encode(through) } };
     }),
@@ -74,7 +79,11 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
           filter: {},
           scope: {
             method: methods.listBalances.path,
-            filter: ListBalancesRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+            filter: ListBalancesRequest.encode({
+              ...filter,
+              page: undefined,
+              consistency: undefined,
+            }).finish(),
           },
           page,
           consistency,
@@ -98,7 +107,11 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
           filter: { member: filter.member, currency: filter.currency },
           scope: {
             method: methods.listStatement.path,
-            filter: ListStatementRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+            filter: ListStatementRequest.encode({
+              ...filter,
+              page: undefined,
+              consistency: undefined,
+            }).finish(),
           },
           page,
           consistency,

@@ -79,7 +79,8 @@ export function freshness(
           call.signal.throwIfAborted();
           if (!given.signal.aborted) throw error;
           const current = await progress.through(name);
-          if (!atLeast(current, position)) throw lagging(name, tokens.encode(position), tokens.encode(current), waitMs);
+          if (!atLeast(current, position))
+            throw lagging(name, tokens.encode(position), tokens.encode(current), waitMs);
         });
       });
     } finally {

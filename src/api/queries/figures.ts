@@ -59,7 +59,11 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
           },
           scope: {
             method: methods.listWindows.path,
-            filter: ListWindowsRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+            filter: ListWindowsRequest.encode({
+              ...filter,
+              page: undefined,
+              consistency: undefined,
+            }).finish(),
           },
           page,
           consistency,
@@ -85,7 +89,12 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
         orderBy: [{ column: 'score', descending: true }, { column: 'subject' }, { column: 'currency' }],
       });
       return {
-        rows: rows.map(({ subject, currency, score }, index) => ({ rank: index + 1, subject, currency, score })),
+        rows: rows.map(({ subject, currency, score }, index) => ({
+          rank: index + 1,
+          subject,
+          currency,
+          score,
+        })),
         read: { positionToken: tokens.encode(through) },
       };
     }),

@@ -19,10 +19,11 @@ export interface PageScope {
 }
 
 const sum = ({ method, filter }: PageScope, body: string): Buffer =>
-  hash('sha256', Buffer.concat([Buffer.from(`${version}|${method}|${body.length}|${body}|`), filter]), 'buffer').subarray(
-    0,
-    sumLength,
-  );
+  hash(
+    'sha256',
+    Buffer.concat([Buffer.from(`${version}|${method}|${body.length}|${body}|`), filter]),
+    'buffer',
+  ).subarray(0, sumLength);
 
 export function encodePageToken(scope: PageScope, values: readonly string[]): string {
   const body = JSON.stringify(values);
@@ -33,14 +34,19 @@ export function encodePageToken(scope: PageScope, values: readonly string[]): st
 export function decodePageToken(scope: PageScope, token: string): readonly string[] {
   const bytes = Buffer.from(token, 'base64url');
   const body = bytes.subarray(1 + sumLength).toString();
-  if (bytes[0] !== version || !sum(scope, body).equals(bytes.subarray(1, 1 + sumLength))) throw invalidToken();
+  if (bytes[0] !== version || !sum(scope, body).equals(bytes.subarray(1, 1 + sumLength)))
+    throw invalidToken();
   const values: unknown = JSON.parse(body);
   if (!Array.isArray(values) || !values.every((value) => typeof value === 'string')) throw invalidToken();
   return values;
 }
 
 export const invalidToken = (): ApiError =>
-  invalidArgument('PAGE_TOKEN_INVALID', 'not a token that this call gave out for the same filter', 'page.page_token');
+  invalidArgument(
+    'PAGE_TOKEN_INVALID',
+    'not a token that this call gave out for the same filter',
+    'page.page_token',
+  );
 
 const keyTypes = <C extends Columns>(model: ReadModel<C>): readonly ColumnType[] =>
   model.table.key.map((name) => {

@@ -44,7 +44,11 @@ export function programmeQueries(context: ApiContext, freshness: Freshness): Bou
           filter: { merchant: filter.merchant },
           scope: {
             method: methods.listRuleSets.path,
-            filter: ListRuleSetsRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+            filter: ListRuleSetsRequest.encode({
+              ...filter,
+              page: undefined,
+              consistency: undefined,
+            }).finish(),
           },
           page,
           consistency,

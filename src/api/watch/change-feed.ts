@@ -12,7 +12,13 @@
  */
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
-import type { ChangeCursor, ChangePage, Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
+import type {
+  ChangeCursor,
+  ChangePage,
+  Filter,
+  Progress,
+  ReadModelReader,
+} from '../../projections/engine/reading.ts';
 import { checkpointOf } from '../queries/consistency.ts';
 import { matcher } from './matches.ts';
 
@@ -74,7 +80,8 @@ export class ChangeFeed<C extends Columns> {
     this.#look();
     return {
       changes: async (cursor, limit) =>
-        this.#recent(cursor, matches) ?? (await this.#parts.reader.changes(this.#model, filter, cursor, limit)),
+        this.#recent(cursor, matches) ??
+        (await this.#parts.reader.changes(this.#model, filter, cursor, limit)),
       poke: () => this.#look(),
       end: () => {
         if (this.#subscribers.delete(wake) && this.#subscribers.size === 0) this.#rest();

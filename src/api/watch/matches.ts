@@ -9,7 +9,8 @@ function below(a: unknown, b: unknown): boolean {
   if (typeof x === 'number' && typeof y === 'number') return x < y;
   if (typeof x === 'bigint' && typeof y === 'bigint') return x < y;
   // By code points, as the database's "C" collation compares.
-  if (typeof x === 'string' && typeof y === 'string') return Buffer.compare(Buffer.from(x), Buffer.from(y)) < 0;
+  if (typeof x === 'string' && typeof y === 'string')
+    return Buffer.compare(Buffer.from(x), Buffer.from(y)) < 0;
   return false;
 }
 

@@ -75,11 +75,7 @@ class Sender<C extends Columns> {
   }
 
   /** Rows in messages of bounded size; the last has the token. */
-  async rows(
-    rows: readonly RowOf<C>[],
-    through: Position | undefined,
-    signal?: AbortSignal,
-  ): Promise<void> {
+  async rows(rows: readonly RowOf<C>[], through: Position | undefined, signal?: AbortSignal): Promise<void> {
     for (let first = 0; first < rows.length; first += rowsPerMessage) {
       const some = rows.slice(first, first + rowsPerMessage).map(this.#parts.encodeRow);
       const last = first + rowsPerMessage >= rows.length;

@@ -1,9 +1,6 @@
 /** The watches there are, and how many of them there may be. */
 import { status } from '@grpc/grpc-js';
-import {
-  AccountQueryServiceService,
-  Balance,
-} from '../../gen/tallyback/account/v1/account_query_service.ts';
+import { AccountQueryServiceService, Balance } from '../../gen/tallyback/account/v1/account_query_service.ts';
 import type { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import { FiguresQueryServiceService, Window } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
 import { ItemQueryServiceService, Stock } from '../../gen/tallyback/item/v1/item_query_service.ts';
@@ -67,7 +64,8 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
     balances: watching({
       method: AccountQueryServiceService.watchBalances,
       model: balance,
-      filterOf: ({ members }) => (members.length === 0 ? {} : { member: { in: storable('members', members) } }),
+      filterOf: ({ members }) =>
+        members.length === 0 ? {} : { member: { in: storable('members', members) } },
       encode: (row) => Balance.encode(balanceOf(row)).finish(),
     }),
     windows: watching({

@@ -1,4 +1,5 @@
 /** The event store on Postgres: puts append queue, tail and subscriptions together. */
+import { setMaxListeners } from 'node:events';
 import type { ClientConfig } from 'pg';
 import {
   logStart,
@@ -58,7 +59,6 @@ const streamPageLimits = { rows: 1_000, bytes: 8 * 1024 * 1024 };
 const batchLimits = {
   batchAppends: 1_024,
   batchLength: 4 * 1024 * 1024,
-  lanes: Number(process.env['LANES'] ?? 1),
 };
 const notifyInterval = 10;
 
@@ -100,6 +100,8 @@ class PostgresEventStore implements EventStore {
   #closing: Promise<void> | undefined;
 
   constructor(id: string, database: Database, options: PostgresEventStoreOptions, head: number) {
+    // Every read in progress listens for the end; there may be many at once.
+    setMaxListeners(0, this.#closed.signal);
     this.id = id;
     this.#database = database;
     this.#edges = { ...systemEdges, ...options.edges };

@@ -78,7 +78,7 @@ function makeTableSql(model: ReadModel): TableSql {
     .join(', ');
   const moved = `with moved as (
     update tallyback.checkpoint set position = $4, updated_at = now()
-    where name = $1 returning 1
+    where name = $1 and epoch = $2 and position = $3 returning 1
   ), written as (
     insert into ${table} (${list(columns)}, position)
     select * from unnest(${arrays(5, columns)}, $${5 + columns.length}::bigint[])

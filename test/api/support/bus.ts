@@ -16,7 +16,10 @@ export class FakeBus implements CommandBus {
     return { kind: 'accepted', revision: 0, position: at(this.position), duplicate: false, unchanged: false };
   }
 
-  refuse(reason: string, refusalClass: 'not-found' | 'already-exists' | 'precondition' | 'invalid'): CommandOutcome {
+  refuse(
+    reason: string,
+    refusalClass: 'not-found' | 'already-exists' | 'precondition' | 'invalid',
+  ): CommandOutcome {
     this.position++;
     return {
       kind: 'refused',

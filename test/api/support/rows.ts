@@ -33,7 +33,8 @@ export const orderRow = (externalId: string): OrderRow => ({
   amount_minor: 510n,
   refunded_minor: 0n,
   line_count: 1n,
-  lines: '[{"lineNo":1,"sku":"mug","quantity":"2","unitPrice":"2.55","amountMinor":"510","orderedAt":"2026-03-01T12:00:00.000Z"}]',
+  lines:
+    '[{"lineNo":1,"sku":"mug","quantity":"2","unitPrice":"2.55","amountMinor":"510","orderedAt":"2026-03-01T12:00:00.000Z"}]',
   timeline: '[{"occurredAt":"2026-03-01T12:00:00.000Z","event":"OrderTracked","detail":"version 1"}]',
 });
 

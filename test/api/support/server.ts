@@ -55,7 +55,10 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
   const refusedRecords = new FakeRefusedRecords();
   const log: string[] = [];
   let errors = 0;
-  const state: { head: Position; headFailure: Error | undefined } = { head: logStart, headFailure: undefined };
+  const state: { head: Position; headFailure: Error | undefined } = {
+    head: logStart,
+    headFailure: undefined,
+  };
   const server = await startApiServer({
     listen: '127.0.0.1:0',
     bus,
@@ -76,11 +79,18 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
   const { address } = server;
   const open: { close(): void }[] = [];
   const connect = <T extends { close(): void }>(
-    Client: new (address: string, creds: ReturnType<typeof credentials.createInsecure>, options?: ClientOptions) => T,
+    Client: new (
+      address: string,
+      creds: ReturnType<typeof credentials.createInsecure>,
+      options?: ClientOptions,
+    ) => T,
     options: ClientOptions = {},
   ): T => {
     // A connection of its own, so that a stalled client does not slow others down.
-    const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1, ...options });
+    const client = new Client(address, credentials.createInsecure(), {
+      'grpc.use_local_subchannel_pool': 1,
+      ...options,
+    });
     open.push(client);
     return client;
   };
@@ -174,9 +184,15 @@ export function ask<Req, Res>(
 ): Promise<Answer<Res>> {
   return new Promise((resolve) => {
     let response: Res | undefined;
-    const call = method.call(client, request, new Metadata(), { deadline: Date.now() + deadlineMs }, (_, value) => {
-      response = value;
-    });
+    const call = method.call(
+      client,
+      request,
+      new Metadata(),
+      { deadline: Date.now() + deadlineMs },
+      (_, value) => {
+        response = value;
+      },
+    );
     call.on('status', (ended) => {
       setImmediate(() => {
         if (ended.code === status.OK && response !== undefined) {
@@ -187,7 +203,11 @@ export function ask<Req, Res>(
   });
 }
 
-export async function answered<Req, Res>(client: object, method: UnaryCall<Req, Res>, request: Req): Promise<Res> {
+export async function answered<Req, Res>(
+  client: object,
+  method: UnaryCall<Req, Res>,
+  request: Req,
+): Promise<Res> {
   const answer = await ask(client, method, request);
   if (answer.ok) return answer.response;
   throw new Error(`${answer.code} ${answer.reason}: ${answer.message} ${answer.fields.join()}`);

@@ -29,7 +29,8 @@ export class Watching {
     this.call.on('data', (message: WatchBalancesResponse) => {
       this.messages.push(message);
       if (message.event?.$case !== 'changes') return;
-      for (const { member, availableMinor } of message.event.value.balances) this.state.set(member, availableMinor);
+      for (const { member, availableMinor } of message.event.value.balances)
+        this.state.set(member, availableMinor);
     });
   }
 
@@ -44,7 +45,9 @@ export class Watching {
   }
 
   get rowsPerMessage(): number[] {
-    return this.messages.flatMap(({ event }) => (event?.$case === 'changes' ? [event.value.balances.length] : []));
+    return this.messages.flatMap(({ event }) =>
+      event?.$case === 'changes' ? [event.value.balances.length] : [],
+    );
   }
 
   caughtUp(): Promise<void> {
