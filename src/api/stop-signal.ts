@@ -19,7 +19,7 @@ export class StopSignal {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of this.#listeners) listener();
     this.#listeners.clear();
   }
 }

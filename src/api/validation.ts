@@ -6,8 +6,9 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator } from '@bufbuild/protovalidate';
-import { registry, requestDescriptor } from './descriptors.ts';
+import { contract, registry, requestDescriptor } from './descriptors.ts';
 import type { FieldViolation } from './errors.ts';
+import { extractTimeRanges } from './time-ranges.ts';
 
 export type ValidationOutcome =
   | { readonly kind: 'valid' }
@@ -17,10 +18,12 @@ export type ValidationOutcome =
 /** Throws when the rules themselves could not be carried out. */
 export type Validate = (bytes: Uint8Array) => ValidationOutcome;
 
+const timeRanges = extractTimeRanges(registry, contract);
+
 const patterns = new Map<string, RegExp>();
 
 const validator = createValidator({
-  registry,
+  registry: timeRanges.registry,
   // The patterns are ours and linear; the engine of the platform runs them several times faster than RE2 in
   // JavaScript. They come from the contract alone, so the cache is bounded.
   regexMatch(pattern, against) {
@@ -35,7 +38,8 @@ const malformed: ValidationOutcome = { kind: 'malformed' };
 
 /** The check of one method's requests. Throws for a method that the contract does not have. */
 export function validatorOf(path: string): Validate {
-  const descriptor = requestDescriptor(path);
+  const descriptor = requestDescriptor(path, timeRanges.registry);
+  const checkTimes = timeRanges.checkOf(descriptor);
   return (bytes) => {
     let message;
     try {
@@ -44,16 +48,17 @@ export function validatorOf(path: string): Validate {
       return malformed;
     }
     const result = validator.validate(descriptor, message);
-    if (result.kind === 'valid') return valid;
     // Not an exception in the library, and never a pass here.
     if (result.kind === 'error') throw result.error;
-    return {
-      kind: 'invalid',
-      violations: result.violations.map((violation) => ({
+    const violations: FieldViolation[] = [];
+    for (const violation of result.violations ?? []) {
+      violations.push({
         field: pathToString(violation.field),
         description: violation.message,
         reason: violation.ruleId,
-      })),
-    };
+      });
+    }
+    checkTimes?.(message, '', violations);
+    return violations.length === 0 ? valid : { kind: 'invalid', violations };
   };
 }

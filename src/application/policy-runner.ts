@@ -58,10 +58,10 @@ class TakenOver extends Error {
   override readonly name = 'TakenOver';
 }
 
-const describe = (error: unknown): string =>
-  error instanceof Error && error.cause !== undefined
-    ? `${error.message}: ${String(error.cause)}`
-    : String(error);
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
 
 async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
   const { policy, store, bus, signal } = options;

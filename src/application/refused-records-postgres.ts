@@ -135,7 +135,7 @@ function columnsOf(records: readonly RefusedRecord[]): unknown[][] {
     else rows.set(key, { fingerprint, record, times: 1n });
   }
   // In one order everywhere, so that processes that insert the same records do not deadlock.
-  const sorted = [...rows.values()].sort((a, b) => Buffer.compare(a.fingerprint, b.fingerprint));
+  const sorted = [...rows.values()].toSorted((a, b) => Buffer.compare(a.fingerprint, b.fingerprint));
   return [
     sorted.map(({ fingerprint }) => fingerprint),
     sorted.map(({ record }) => storable(record.reason)),

@@ -3,7 +3,7 @@
  * inversify. A part that must be stopped says so when it is made; `stop` goes through them backwards.
  */
 import { Container, type ServiceIdentifier } from 'inversify';
-import pg from 'pg';
+import type pg from 'pg';
 import { startApiServer, type ApiServer } from '../api/server.ts';
 import { commandBus } from '../application/command-bus.ts';
 import type { CommandBus } from '../application/commands.ts';
@@ -19,6 +19,7 @@ import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-st
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
+import { openPool } from '../operations/pool.ts';
 import { systemClock, systemTiming } from '../operations/timing.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { openCheckpoint } from '../projections/engine/checkpoint.ts';
@@ -75,12 +76,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   );
   bind(
     parts.pool,
-    async (get) => {
-      const pool = new pg.Pool({ connectionString: (await get(parts.postgres)).url, max: 24 });
-      // An idle connection that breaks is replaced; without a listener it would end the process.
-      pool.on('error', (error) => log(`postgres connection lost: ${error.message}`));
-      return pool;
-    },
+    async (get) => openPool((await get(parts.postgres)).url, 24, log),
     (pool) => pool.end(),
   );
   bind(

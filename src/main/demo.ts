@@ -18,7 +18,9 @@ export async function demo(
   try {
     const configuration = serverConfiguration({ data: dataDir, listen: '127.0.0.1:0' }, process.env);
     // A demo leaves no trace in a database that is used for something else.
-    const instance = await startInstance({ ...configuration, databaseUrl: undefined }, terminal.log);
+    // A line of the server's would tear the picture on a terminal.
+    const log = process.stdout.isTTY ? () => undefined : terminal.log;
+    const instance = await startInstance({ ...configuration, databaseUrl: undefined }, log);
     try {
       terminal.print(`A private instance on ${instance.address}; ${instance.postgres}`);
       return await runDemo(

@@ -1,8 +1,8 @@
 /** `tallyback projections list | replay NAME`. */
-import pg from 'pg';
 import { formatPosition, parsePosition } from '../eventstore/port.ts';
 import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
+import { openPool } from '../operations/pool.ts';
 import { joinRunningPostgres, startPostgres } from '../operations/postgres/index.ts';
 import { ensureTables } from '../projections/engine/schema.ts';
 import { replayReadModel } from '../projections/engine/replay.ts';
@@ -25,8 +25,7 @@ export async function projections(
     throw new UsageError(`there is no read model "${name}"; there are ${names}`);
   }
   return withPostgres(configuration, terminal, async (url) => {
-    const pool = new pg.Pool({ connectionString: url, max: 4 });
-    pool.on('error', (error) => terminal.log(`postgres connection lost: ${error.message}`));
+    const pool = openPool(url, 4, terminal.log);
     await ensureTables(pool, readModels, terminal.log);
     const store = await openPostgresEventStore({ connectionString: url, log: terminal.log });
     try {

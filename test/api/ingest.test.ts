@@ -267,6 +267,7 @@ describe('order', () => {
     await until(() => api.bus.running === 20);
     open();
     await until(() => ingesting.verdicts.length === 20);
+    expect(api.bus.most).toBe(20);
   });
 });
 

@@ -348,7 +348,7 @@ describe('freshness', () => {
     refusedBy(api.accountQuery, api.accountQuery.getBalance, get(...args));
 
   test('is there at once when the token has been seen', async () => {
-    await query(tokens.encode(at(50)));
+    expect((await query(tokens.encode(at(50)))).balance?.member).toBe('m00');
   });
 
   test('is waited for', async () => {
@@ -464,6 +464,7 @@ describe('freshness', () => {
     await until(() => api.tables.waiterCount === 1);
     call.cancel();
     await until(() => api.tables.waiterCount === 0);
+    expect(api.log).not.toContain('aborted');
   });
 });
 

@@ -65,5 +65,7 @@ test('records that come together share a transaction', async () => {
 test('records that cannot be kept are told so', async () => {
   const closed = new pg.Pool({ connectionString: database.url });
   await closed.end();
-  await expect(postgresRefusedRecords(closed).keep(record(1))).rejects.toThrow();
+  await expect(postgresRefusedRecords(closed).keep(record(1))).rejects.toThrow(
+    'Cannot use a pool after calling end',
+  );
 });

@@ -109,7 +109,7 @@ test('health tells of the server and of each service, and ends its own streams',
   const client = new Client(api.address, credentials.createInsecure());
   const { Check: check, Watch: watch } = healthService;
   if (!check || !watch) throw new Error('no health service');
-  const ask_ = (service: string): Promise<HealthStatus> =>
+  const healthOf = (service: string): Promise<HealthStatus> =>
     new Promise((resolve, reject) => {
       client.makeUnaryRequest(
         check.path,
@@ -122,9 +122,9 @@ test('health tells of the server and of each service, and ends its own streams',
         },
       );
     });
-  expect(await ask_('')).toMatchObject({ status: 'SERVING' });
-  expect(await ask_('tallyback.order.v1.OrderCommandService')).toMatchObject({ status: 'SERVING' });
-  await expect(ask_('nothing')).rejects.toMatchObject({ code: 5 });
+  expect(await healthOf('')).toMatchObject({ status: 'SERVING' });
+  expect(await healthOf('tallyback.order.v1.OrderCommandService')).toMatchObject({ status: 'SERVING' });
+  await expect(healthOf('nothing')).rejects.toMatchObject({ code: 5 });
 
   const seen: string[] = [];
   const stream = client.makeServerStreamRequest(

@@ -83,7 +83,7 @@ describe('bytes that are no message', () => {
       const bytes = Buffer.from(good);
       for (let i = 0; i < 3; i++) bytes[next() % bytes.length] = next() % 256;
       const answer = await send(track, bytes);
-      if (answer !== 'OK') expect(answer.code).toBe('INVALID_ARGUMENT');
+      expect(['OK', 'INVALID_ARGUMENT']).toContain(answer === 'OK' ? answer : answer.code);
     }
   });
 
@@ -200,7 +200,7 @@ test('every method of the contract has a handler', async () => {
     for (const method of service.methods.filter(({ methodKind }) => methodKind === 'unary')) {
       // Unknown methods are UNIMPLEMENTED; all of ours look at the request first.
       const answer = await send(`/${service.typeName}/${method.name}`, Buffer.from([0x0a, 0xff]));
-      expect(answer, method.name).toMatchObject({ reason: 'MALFORMED_MESSAGE' });
+      expect({ method: method.name, answer }).toMatchObject({ answer: { reason: 'MALFORMED_MESSAGE' } });
     }
   }
 });

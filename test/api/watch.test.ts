@@ -130,6 +130,7 @@ describe('a watch', () => {
     );
     const before = watching.messages.length;
     await until(() => watching.messages.length >= before + 2);
+    expect(watching.words.slice(-2)).toEqual(['heartbeat', 'heartbeat']);
   });
 
   test('finds changes that nobody reported, at the next heartbeat', async () => {
@@ -139,6 +140,7 @@ describe('a watch', () => {
     api.tables.deaf = true;
     set(11, 'm0', 5n);
     await until(() => watching.state.get('m0') === 5n);
+    expect(watching.words).toContain('heartbeat');
   });
 
   test('many read the database once', async () => {
@@ -171,6 +173,25 @@ describe('a watch', () => {
     await until(() => first.ended !== undefined);
     await delay(20);
     await new Watching(api.accountQuery).caughtUp();
+  });
+
+  test('ends when the read model is replayed: what it said holds no longer', async () => {
+    await start();
+    const watching = new Watching(api.accountQuery);
+    await watching.caughtUp();
+    api.tables.advance('projection:balance', at(2));
+    await until(() => watching.ended !== undefined);
+    expect(watching.ended).toMatchObject({
+      code: 'UNAVAILABLE',
+      reason: 'READ_MODEL_REBUILT',
+      retryMs: 1_000,
+    });
+    await nothingLeft();
+    set(3, 'm0', 3n);
+    const again = new Watching(api.accountQuery);
+    await again.caughtUp();
+    set(4, 'm0', 4n);
+    await until(() => again.state.get('m0') === 4n);
   });
 
   test('ends at its deadline, and gives everything back', async () => {
@@ -239,6 +260,7 @@ describe('a client that does not read', () => {
     const slow = await stall();
     slow.call.cancel();
     await nothingLeft();
+    expect(slow.ended?.code).toBe('CANCELLED');
   });
 
   test('leaves nothing behind when its connection is cut', async () => {
@@ -253,8 +275,9 @@ describe('a client that does not read', () => {
     }
     cut();
     await nothingLeft();
-    client.close();
+    await until(() => slow.ended !== undefined);
     expect(slow.ended?.code).toBe('UNAVAILABLE');
+    client.close();
   });
 
   test('may not hold up a snapshot', async () => {

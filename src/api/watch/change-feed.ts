@@ -7,9 +7,13 @@
  * behind them — a slow client, a fresh snapshot, a flood of changes — is served from the database, where what
  * changed often meanwhile is one row, and comes back to the segments when it has caught up.
  *
+ * When a read model is replayed its checkpoint goes back. Nothing a subscriber was sent holds from there on, so the
+ * watches end with UNAVAILABLE, READ_MODEL_REBUILT, and start again with a snapshot.
+ *
  * A subscriber whose cursor is inside a segment gets the whole segment. That repeats rows it has seen; rows say
  * everything about themselves, so a repeat does no harm.
  */
+import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
 import type {
@@ -19,6 +23,7 @@ import type {
   Progress,
   ReadModelReader,
 } from '../../projections/engine/reading.ts';
+import { ApiError, retryAfter } from '../errors.ts';
 import { checkpointOf } from '../queries/consistency.ts';
 import { matcher } from './matches.ts';
 
@@ -59,6 +64,8 @@ export class ChangeFeed<C extends Columns> {
   #rows = 0;
   /** Where the segments end; undefined before the first look. */
   #tip: Position | undefined;
+  /** How often the read model was seen to be replayed. */
+  #replays = 0;
   #reading = false;
   #again = false;
   #retry: NodeJS.Timeout | undefined;
@@ -72,6 +79,7 @@ export class ChangeFeed<C extends Columns> {
   /** `wake` is called when there may be changes. */
   subscribe(filter: Filter<C>, wake: () => void): Subscription<C> {
     const matches = matcher<C>(filter);
+    const replays = this.#replays;
     this.#subscribers.add(wake);
     if (this.#subscribers.size === 1) {
       const name = checkpointOf(this.#model.name);
@@ -79,9 +87,14 @@ export class ChangeFeed<C extends Columns> {
     }
     this.#look();
     return {
-      changes: async (cursor, limit) =>
-        this.#recent(cursor, matches) ??
-        (await this.#parts.reader.changes(this.#model, filter, cursor, limit)),
+      changes: async (cursor, limit) => {
+        if (this.#replays !== replays) throw rebuilt(this.#model.name);
+        const recent = this.#recent(cursor, matches);
+        if (recent) return recent;
+        const page = await this.#parts.reader.changes(this.#model, filter, cursor, limit);
+        if (comparePositions(page.through, cursor.position) < 0) throw rebuilt(this.#model.name);
+        return page;
+      },
       poke: () => this.#look(),
       end: () => {
         if (this.#subscribers.delete(wake) && this.#subscribers.size === 0) this.#rest();
@@ -131,9 +144,9 @@ export class ChangeFeed<C extends Columns> {
     try {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
-        const before = this.#tip;
+        const [tip, replays] = [this.#tip, this.#replays];
         await this.#read();
-        if (this.#tip !== before) for (const wake of [...this.#subscribers]) wake();
+        if (this.#tip !== tip || this.#replays !== replays) for (const wake of this.#subscribers) wake();
       }
     } catch (error) {
       this.#again = false;
@@ -153,6 +166,11 @@ export class ChangeFeed<C extends Columns> {
       const page = await reader.changes(this.#model, {}, cursor, pageRows);
       rows.push(...page.rows);
       if (this.#subscribers.size === 0) return;
+      if (comparePositions(page.through, after) < 0) {
+        this.#replays++;
+        this.#forget(undefined);
+        return;
+      }
       if (page.end) {
         if (comparePositions(page.through, after) > 0) this.#append({ after, through: page.through, rows });
         this.#tip ??= after;
@@ -176,6 +194,12 @@ export class ChangeFeed<C extends Columns> {
     }
   }
 }
+
+const rebuilt = (name: string): ApiError =>
+  new ApiError(status.UNAVAILABLE, 'READ_MODEL_REBUILT', `${name} is being replayed; watch again`, {
+    metadata: { name: checkpointOf(name) },
+    details: [retryAfter(1_000)],
+  });
 
 /** Of every row only the last state. */
 function latestOf<C extends Columns>(model: ReadModel<C>, segments: readonly Segment<C>[]): RowOf<C>[] {

@@ -4,7 +4,7 @@
  *   waiting for freshness and a snapshot's turn
  *     → snapshot    SnapshotStarted, changes*, SnapshotCompleted
  *     → following   changes …; CaughtUp at the first end, and at the first end after one page was not enough
- *     → ended       UNAVAILABLE (server stops), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED
+ *     → ended       UNAVAILABLE (server stops, read model is replayed), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED
  *                   (a client that does not take its snapshot)
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
@@ -28,6 +28,8 @@ import * as messages from './messages.ts';
 import type { Semaphore } from './semaphore.ts';
 
 const rowsPerMessage = 256;
+
+const nothing = (): void => undefined;
 
 export interface WatchParts<C extends Columns> {
   readonly model: ReadModel<C>;
@@ -56,7 +58,7 @@ class Sender<C extends Columns> {
   readonly #call: StreamCall;
   #sequence = 0n;
   /** Called after every message. */
-  onSent: () => void = () => undefined;
+  onSent = nothing;
 
   constructor(parts: WatchParts<C>, call: StreamCall) {
     this.#parts = parts;
@@ -125,6 +127,8 @@ async function snapshot<C extends Columns>(
     clearTimeout(total);
     clearTimeout(stall);
     call.signal.removeEventListener('abort', over);
+    // However it ended: the reader gives its connection back.
+    reading.abort();
     leave();
   }
 }
@@ -139,7 +143,7 @@ async function follow<C extends Columns>(
   const { signal } = call;
   let changed = true;
   let silent = false;
-  let wake: () => void = () => undefined;
+  let wake = nothing;
   const subscription = feed.subscribe(filter, () => {
     changed = true;
     wake();

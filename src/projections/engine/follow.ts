@@ -78,15 +78,16 @@ export async function follow(options: FollowOptions): Promise<void> {
       line.check();
       const batches = inbox.take(maxEvents);
       if (batches.length > 0) {
-        await line.feed(batches);
+        const fedAt = timing.monotonic();
+        const changedRows = await line.feed(batches);
         const caughtUp = batches.at(-1)?.caughtUp ?? false;
-        options.took(
-          batches.reduce((sum, { events }) => sum + events.length, 0),
-          caughtUp,
-        );
+        const events = batches.reduce((sum, batch) => sum + batch.events.length, 0);
+        options.took(events, caughtUp);
         done = until !== undefined && (caughtUp || comparePositions(line.handled, until) >= 0);
+        const rest = fedAt + delays.pace - timing.monotonic();
+        if (changedRows > 0 && caughtUp && !done && rest > 0) await timing.sleep(rest, subscription.signal);
         // Folding can keep the thread busy; everybody else gets a turn.
-        await nextTurn();
+        else await nextTurn();
       }
       if (line.unsaved) {
         unsavedSince ??= timing.monotonic();

@@ -90,10 +90,10 @@ export class Line {
   }
 
   /**
-   * Takes in batches; their rows are then on the way, or pending. Throws FoldFailed after having written what lies
-   * before the event, Fenced, and what Postgres says.
+   * Takes in batches; their rows are then on the way, or pending. Answers how many rows they changed. Throws
+   * FoldFailed after having written what lies before the event, Fenced, and what Postgres says.
    */
-  async feed(batches: readonly LogBatch[]): Promise<void> {
+  async feed(batches: readonly LogBatch[]): Promise<number> {
     const { model } = this.#options;
     const { relevant, through, failure } = sift(model, batches, this.#handled);
     const rows = model.appendOnly ? noSlots : await this.#rowsOf(relevant);
@@ -112,6 +112,7 @@ export class Line {
       await this.save();
       throw failed;
     }
+    return folded.changed.size;
   }
 
   /** Waits for the write under way and moves the checkpoint over events that changed nothing. */

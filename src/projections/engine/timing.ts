@@ -11,6 +11,11 @@ export interface Timing {
 
 /** How often and how long a projector waits for what, in milliseconds. */
 export interface Delays {
+  /**
+   * After events that changed rows, the next ones are taken this much later at the earliest, so that under load one
+   * write carries the changes of several commits. An event that comes after a pause is never held up.
+   */
+  readonly pace: number;
   /** Longest that handled events which changed nothing stay out of the checkpoint (unless somebody waits). */
   readonly lazyCheckpoint: number;
   /** An idle writer shows at least this often that it lives. */
@@ -26,6 +31,7 @@ export interface Delays {
 }
 
 export const defaultDelays: Delays = {
+  pace: 5,
   lazyCheckpoint: 100,
   keepAlive: 2_000,
   takeOver: 7_000,

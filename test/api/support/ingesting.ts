@@ -2,7 +2,7 @@
 import { Client, type ClientDuplexStream, credentials, status, type StatusObject } from '@grpc/grpc-js';
 import {
   IngestRequest,
-  IngestResponse,
+  type IngestResponse,
   IngestServiceService,
 } from '../../../src/gen/tallyback/ingest/v1/ingest_service.ts';
 import { failureOf, type Failure } from './server.ts';

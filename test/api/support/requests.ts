@@ -1,9 +1,9 @@
 /** Requests that are valid as they are, to be spoilt one field at a time. */
 import { randomUUID } from 'node:crypto';
-import { RequestWithdrawalRequest } from '../../../src/gen/tallyback/account/v1/account_command_service.ts';
-import { ReceiveStockRequest } from '../../../src/gen/tallyback/item/v1/item_command_service.ts';
-import {
-  type OrderLine,
+import type { RequestWithdrawalRequest } from '../../../src/gen/tallyback/account/v1/account_command_service.ts';
+import type { ReceiveStockRequest } from '../../../src/gen/tallyback/item/v1/item_command_service.ts';
+import type {
+  OrderLine,
   TrackOrderRequest,
 } from '../../../src/gen/tallyback/order/v1/order_command_service.ts';
 import type { BalanceRow } from '../../../src/projections/balance/balance.ts';

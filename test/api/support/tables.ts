@@ -46,7 +46,7 @@ export class FakeTables implements ReadModelReader {
     }
     this.#tables.set(
       model.name,
-      [...byKey.values()].sort((a, b) => compareKeys(a.key, b.key)),
+      [...byKey.values()].toSorted((a, b) => compareKeys(a.key, b.key)),
     );
     this.advance(`projection:${model.name}`, position);
   }
@@ -55,7 +55,7 @@ export class FakeTables implements ReadModelReader {
   advance(name: string, position: Position): void {
     this.#through.set(name, position);
     if (!this.deaf) for (const listener of this.#listeners.get(name) ?? []) setImmediate(listener);
-    for (const check of [...this.#waiting]) check();
+    for (const check of this.#waiting) check();
   }
 
   listenerCount(name: string): number {
@@ -146,7 +146,7 @@ export class FakeTables implements ReadModelReader {
         const order = comparePositions(position, after.position);
         return order > 0 || (order === 0 && after.key !== undefined && compareKeys(key, after.key) > 0);
       })
-      .sort((a, b) => comparePositions(a.position, b.position) || compareKeys(a.key, b.key));
+      .toSorted((a, b) => comparePositions(a.position, b.position) || compareKeys(a.key, b.key));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     return {
