@@ -16,6 +16,7 @@ import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
 import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
+import { storeLog } from './store-log.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
@@ -81,7 +82,8 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   );
   bind(
     parts.store,
-    async (get) => openPostgresEventStore({ connectionString: (await get(parts.postgres)).url, log }),
+    async (get) =>
+      openPostgresEventStore({ connectionString: (await get(parts.postgres)).url, log: storeLog(log) }),
     (store) => store.close(),
   );
   bind(parts.tokens, async (get) => {

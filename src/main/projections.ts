@@ -1,6 +1,7 @@
 /** `tallyback projections list | replay NAME`. */
 import { formatPosition, parsePosition } from '../eventstore/port.ts';
 import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
+import { storeLog } from './store-log.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { openPool } from '../operations/pool.ts';
 import { joinRunningPostgres, startPostgres } from '../operations/postgres/index.ts';
@@ -27,7 +28,7 @@ export async function projections(
   return withPostgres(configuration, terminal, async (url) => {
     const pool = openPool(url, 4, terminal.log);
     await ensureTables(pool, readModels, terminal.log);
-    const store = await openPostgresEventStore({ connectionString: url, log: terminal.log });
+    const store = await openPostgresEventStore({ connectionString: url, log: storeLog(terminal.log) });
     try {
       if (model) {
         const line = progressLine(terminal.out);

@@ -4,8 +4,8 @@
  *   waiting for freshness and a snapshot's turn
  *     → snapshot    SnapshotStarted, changes*, SnapshotCompleted
  *     → following   changes …; CaughtUp at the first end, and at the first end after one page was not enough
- *     → ended       UNAVAILABLE (server stops, read model is replayed), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED
- *                   (a client that does not take its snapshot)
+ *     → ended       UNAVAILABLE (server stops, read model is replayed), CANCELLED or DEADLINE_EXCEEDED (client),
+ *                   RESOURCE_EXHAUSTED (a client that does not take its snapshot)
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
  * nothing is fetched for it; when it reads again it gets rows as they are then. A snapshot holds a database
