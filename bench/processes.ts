@@ -13,7 +13,7 @@ export interface Served {
 const here = import.meta.dirname;
 
 async function served(script: string, args: readonly string[], says: RegExp): Promise<Served> {
-  const child: ChildProcess = spawn(process.execPath, [script, ...args], {
+  const child: ChildProcess = spawn(process.execPath, ['--max-semi-space-size=64', script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';

@@ -11,10 +11,7 @@ interface Codec {
 export const storedTypeName = (type: EventType): string => prefix + type;
 
 const codecs = new Map<string, { readonly type: EventType; readonly codec: Codec }>(
-  Object.entries(eventCodecs).map(([type, codec]) => [
-    prefix + type,
-    { type: type as EventType, codec: codec as Codec },
-  ]),
+  Object.entries(eventCodecs).map(([type, codec]) => [prefix + type, { type: type as EventType, codec }]),
 );
 
 export function encodeEvent(event: DomainEvent): { readonly type: string; readonly data: string } {

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
 import { ConfigurationError, serverConfiguration } from '../operations/configuration.ts';

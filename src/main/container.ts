@@ -151,6 +151,8 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         reader: projections.reader,
         progress: projections.progress,
         head: () => store.head(),
+        // Positions of the Postgres log are dense, from 1 on.
+        countEvents: (after, head) => head.commit - (after.commit > 0n ? after.commit : 0n),
         tokens: await get(parts.tokens),
         refusedRecords: await get(parts.refusedRecords),
         policies: (await get(parts.policies)).map(policyCheckpointName),

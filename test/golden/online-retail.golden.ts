@@ -37,11 +37,10 @@ async function serve(): Promise<Awaited<ReturnType<typeof startServer>>> {
 }
 
 function importInto(address: string, report: string, csv = file, rules = published): TallybackProcess {
-  const client = startTallyback([
-    ...['import', 'online-retail', csv, '--target', address, '--report', join(folder, report)],
-    ...['--rebate-bps', `${rules.bps}`, '--hold-days', `${rules.holdDays}`],
-    ...(rules.withdrawMonthly === undefined ? [] : ['--withdraw-monthly', `${rules.withdrawMonthly}`]),
-  ]);
+  const args = ['import', 'online-retail', csv, '--target', address, '--report', join(folder, report)];
+  args.push('--rebate-bps', `${rules.bps}`, '--hold-days', `${rules.holdDays}`);
+  if (rules.withdrawMonthly !== undefined) args.push('--withdraw-monthly', `${rules.withdrawMonthly}`);
+  const client = startTallyback(args);
   started.push(client);
   return client;
 }

@@ -28,6 +28,8 @@ test('the example prints the balance it says', async () => {
   expect(code).toBeDefined();
   // Beside package.json, where its imports point.
   writeFileSync(example, code ?? '');
-  const { stdout } = await promisify(execFile)(process.execPath, [example, server.address], { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [example, server.address], {
+    timeout: 20_000,
+  });
   expect(stdout).toMatch(/^ann-\S+ has 399 GBP minor units pending\n$/);
 });

@@ -23,7 +23,7 @@ export interface TallybackProcess {
 }
 
 export function startTallyback(args: readonly string[], env: NodeJS.ProcessEnv = {}): TallybackProcess {
-  const child = spawn(process.execPath, [cli, ...args], {
+  const child = spawn(process.execPath, ['--max-semi-space-size=64', cli, ...args], {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

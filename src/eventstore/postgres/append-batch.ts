@@ -16,8 +16,8 @@ export type Outcome = AppendResult | { readonly kind: 'stored-before' };
 
 const sql = 'SELECT * FROM tallyback_log.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)';
 
-/** Longest stream name: an index row must hold it (2.7 kB), three bytes a character. */
-const maxStreamLength = 800;
+/** Longest stream name, in bytes of UTF-8: an index row must hold it (2.7 kB). */
+const maxStreamBytes = 2_400;
 /** Bounds what one statement has to carry (a text in Postgres ends at 1 GB). In UTF-16 units. */
 const maxAppendLength = 64 * 1024 * 1024;
 const maxRevision = 2 ** 31 - 1;
@@ -32,10 +32,8 @@ const forbidden = /[\u0000\u001e]|\p{Surrogate}/u;
  * Throws RangeError for what could never be stored, so that it cannot spoil the batch of others.
  */
 export function checkAppend(stream: string, expectedRevision: number, events: readonly NewEvent[]): Member {
-  if (stream === '' || stream.length > maxStreamLength || forbidden.test(stream)) {
-    throw new RangeError(
-      `A stream name has 1 to ${maxStreamLength} characters, no NUL, U+001E or half pairs`,
-    );
+  if (stream === '' || Buffer.byteLength(stream) > maxStreamBytes || forbidden.test(stream)) {
+    throw new RangeError(`A stream name has 1 to ${maxStreamBytes} bytes, no NUL, U+001E or half pairs`);
   }
   if (!Number.isSafeInteger(expectedRevision) || expectedRevision < noStream) {
     throw new RangeError(`The expected revision is noStream (-1) or a revision, not ${expectedRevision}`);

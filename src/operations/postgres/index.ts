@@ -2,4 +2,4 @@
 export { joinRunningPostgres } from './running.ts';
 export { startPostgres } from './start.ts';
 export { PostgresStartError } from './types.ts';
-export type { PostgresOptions, PostgresServer, PostgresStartReason } from './types.ts';
+export type { PostgresOptions, PostgresServer } from './types.ts';

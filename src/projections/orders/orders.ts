@@ -13,7 +13,7 @@ import { timelineWith } from './timeline.ts';
 const columns = {
   source: 'text',
   external_id: 'text',
-  /** See DocumentKind. */
+  /** 'DOCUMENT_KIND_ORDER', 'DOCUMENT_KIND_RETURN' or 'DOCUMENT_KIND_STOCK_ADJUSTMENT'. */
   kind: 'text',
   // Empty while only a status was reported.
   merchant: 'text',
@@ -39,7 +39,6 @@ const columns = {
 
 export type OrderRow = RowOf<typeof columns>;
 
-export type DocumentKind = 'DOCUMENT_KIND_ORDER' | 'DOCUMENT_KIND_RETURN' | 'DOCUMENT_KIND_STOCK_ADJUSTMENT';
 export type DocumentStatus =
   | 'ORDER_STATUS_UNSPECIFIED'
   | 'ORDER_STATUS_TRACKED'
