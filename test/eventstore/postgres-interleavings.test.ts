@@ -19,7 +19,7 @@ import {
   toArray,
 } from './samples.ts';
 import { Sessions } from './sessions.ts';
-import { TcpProxy } from './tcp-proxy.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 const appendLock = 7308332185;
 

@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { chance } from '../support/chance.ts';
 import { startServer, startTallyback, type TallybackProcess } from '../support/tallyback-process.ts';
 import { figures, type Rules } from './oracle.ts';
 import { file, golden, readText, there, toRows } from './real-year.ts';
@@ -127,15 +128,7 @@ describe.runIf(there)('the real year', () => {
   test('with every report sent twice, the repeat late: what the oracle says', async () => {
     const { csv, right } = slice(published);
     const server = await serve();
-    let state = 7;
-    // A small generator (mulberry32), so that a failure can be had again.
-    const random = (): number => {
-      state = (state + 0x6d2b79f5) | 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-    };
-    const proxy = await repeatingProxy(server.address, random);
+    const proxy = await repeatingProxy(server.address, chance(7));
     const client = importInto(proxy.address, 'report', csv);
     expect(await client.exited, client.output()).toBe(0);
     console.log(`${proxy.repeats()} reports were repeated`);

@@ -357,14 +357,13 @@ describe('one cluster, started again and again', () => {
   });
 
   test('kill -9 of the server: the next start recovers all that was committed', async () => {
-    const lines: string[] = [];
-    const first = await start({ dataDir: homeDir(), settings: {}, log: (line) => lines.push(line) });
+    const first = await start({ dataDir: homeDir(), settings: {} });
     await query(
       first.url,
       'create table survivors (n int); insert into survivors select generate_series(1, 5000)',
     );
     process.kill(first.pid, 'SIGKILL');
-    await until('the death to be noticed', () => lines.some((line) => line.includes('stopped unexpectedly')));
+    expect(await first.lost).toContain('stopped unexpectedly');
     expect(existsSync(pidFile())).toBe(true);
     const second = await start({ dataDir: homeDir() });
     expect(await query(second.url, 'select count(*)::int as n from survivors')).toEqual([{ n: 5000 }]);
