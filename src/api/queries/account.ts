@@ -2,37 +2,19 @@
 import { status } from '@grpc/grpc-js';
 import {
   AccountQueryServiceService as methods,
-  type Balance,
   ListBalancesRequest,
   ListStatementRequest,
   type StatementEntry,
 } from '../../gen/tallyback/account/v1/account_query_service.ts';
-import { balance, type BalanceRow } from '../../projections/balance/balance.ts';
+import { balance } from '../../projections/balance/balance.ts';
 import { statement, type StatementRow } from '../../projections/statement/statement.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
+import { balanceOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
 import type { Freshness } from './consistency.ts';
 import { listPage } from './page.ts';
-
-export const balanceOf = (row: BalanceRow): Balance => ({
-  member: row.member,
-  currency: row.currency,
-  pendingMinor: row.pending_minor,
-  availableMinor: row.available_minor,
-  reservedMinor: row.reserved_minor,
-  paidMinor: row.paid_minor,
-  debtMinor: row.debt_minor,
-  accruedMinor: row.accrued_minor,
-  reversedMinor: row.reversed_minor,
-  adjustedMinor: row.adjusted_minor,
-  entryCount: row.entry_count,
-  orphanUnits: row.orphan_units,
-  frozen: row.frozen,
-  changedAt: row.changed_at,
-  revision: row.revision,
-});
 
 const entryOf = (row: StatementRow): StatementEntry => ({
   revision: row.revision,

@@ -3,30 +3,15 @@ import { status } from '@grpc/grpc-js';
 import {
   ItemQueryServiceService as methods,
   ListStockRequest,
-  type Stock,
 } from '../../gen/tallyback/item/v1/item_query_service.ts';
-import { stock, type StockRow } from '../../projections/stock/stock.ts';
+import { stock } from '../../projections/stock/stock.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
+import { stockOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
 import type { Freshness } from './consistency.ts';
 import { listPage } from './page.ts';
-
-export const stockOf = (row: StockRow): Stock => ({
-  merchant: row.merchant,
-  sku: row.sku,
-  onHand: row.on_hand,
-  reserved: row.reserved,
-  received: row.received,
-  sold: row.sold,
-  takenBack: row.taken_back,
-  adjusted: row.adjusted,
-  committed: row.committed,
-  allowNegative: row.allow_negative,
-  changedAt: row.changed_at,
-  revision: row.revision,
-});
 
 export function itemQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc, tokens } = context;
