@@ -198,12 +198,21 @@ export function refused(refusal: Refusal, subject: string, position: string): Ap
   return new ApiError(refusalCodes[refusal.class], reason, message, { details, position });
 }
 
-/** Errors of sockets and of Postgres that say: not now. */
-const outages = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|08|53|57P)/;
+/**
+ * Codes of sockets and of Postgres that say: not now. Of Postgres: connections (08), serialisation and deadlocks
+ * (40001, 40P01), resources (53), a cancelled statement (57014), restarts (57P).
+ */
+const outageCodes =
+  /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|08...$|40001$|40P01$|53...$|57014$|57P..$)/;
+/** The Postgres driver's own errors have no code, only these texts. */
+const outageTexts =
+  /^(Connection terminated|Query read timeout$|timeout exceeded when trying to connect$|timeout expired$|Client (has encountered a connection error|was closed) and is not queryable$)|\bECONN(REFUSED|RESET)\b/;
 
 function isOutage(error: unknown): boolean {
   if (error instanceof CommandUnavailable || error instanceof EventStoreUnavailable) return true;
-  return error instanceof Error && 'code' in error && outages.test(String(error.code));
+  if (!(error instanceof Error)) return false;
+  if ('code' in error && typeof error.code === 'string') return outageCodes.test(error.code);
+  return outageTexts.test(error.message);
 }
 
 /** The error as it may be shown; undefined for one that nobody meant. */

@@ -24,10 +24,13 @@ export interface CommandBusOptions {
   readonly timing: Timing;
   /** Cached streams weigh one per event; default 500,000. */
   readonly cacheEvents?: number;
-  /** How long a command waits for a store that does not answer, in milliseconds; default 10,000. */
+  /**
+   * For how long a store that fails is asked again, in milliseconds; default 10,000. An attempt under way then is
+   * not cut off: the store bounds it itself.
+   */
   readonly patienceMs?: number;
-  /** Commands waiting at once, beyond which new ones are turned away; default 100,000. */
-  readonly maxWaiting?: number;
+  /** Commands without an outcome at once, beyond which new ones are turned away; default 100,000. */
+  readonly maxOpen?: number;
 }
 
 interface Waiting {
@@ -38,26 +41,30 @@ interface Waiting {
 
 const batchSize = 128;
 
+/** Commands that usually are the first of their stream. */
+const opensStream = ({ aggregate, command }: CommandRequest): boolean =>
+  aggregate === 'order' &&
+  (command.kind === 'track' ||
+    command.kind === 'report-return' ||
+    command.kind === 'report-stock-adjustment');
+
 export function commandBus(options: CommandBusOptions): CommandBus {
-  const { store, timing, patienceMs = 10_000, maxWaiting = 100_000 } = options;
+  const { store, timing, patienceMs = 10_000, maxOpen = 100_000 } = options;
   const cache = new LRUCache<string, LoadedStream>({
     maxSize: options.cacheEvents ?? 500_000,
     sizeCalculation: (loaded) => loaded.weight,
   });
   const mailboxes = new Map<string, Waiting[]>();
-  let waitingCount = 0;
+  let openCount = 0;
 
   async function drain(stream: string, mailbox: Waiting[]): Promise<void> {
     while (mailbox.length > 0) {
       const batch = mailbox.splice(0, batchSize);
-      waitingCount -= batch.length;
       try {
         await carryOut(stream, batch);
       } catch (error) {
         // What waits behind must not overtake what may yet be stored.
-        const behind = mailbox.splice(0);
-        waitingCount -= behind.length;
-        for (const waiting of [...batch, ...behind]) waiting.reject(error);
+        for (const waiting of [...batch, ...mailbox.splice(0)]) waiting.reject(error);
       }
     }
     mailboxes.delete(stream);
@@ -68,7 +75,7 @@ export function commandBus(options: CommandBusOptions): CommandBus {
     let open = batch;
     for (let attempt = 0; open.length > 0; attempt++) {
       try {
-        open = await attemptOnce(stream, open);
+        open = await attemptOnce(stream, open, attempt === 0);
       } catch (error) {
         cache.delete(stream);
         if (!(error instanceof EventStoreUnavailable)) throw error;
@@ -81,15 +88,25 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   }
 
   /** Settles what it can; returns what must be tried again with fresh state. */
-  async function attemptOnce(stream: string, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+  async function attemptOnce(
+    stream: string,
+    batch: readonly Waiting[],
+    firstTry: boolean,
+  ): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
-    const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
+    const cached = cache.get(stream);
     // Out of the cache while its state runs ahead of the log.
     cache.delete(stream);
+    // A report usually is the first of its stream: taken for that, it costs no read, and the expected revision
+    // tells when it was not.
+    const guessed = !cached && firstTry && batch.every(({ request }) => opensStream(request));
+    const loaded =
+      cached ?? (guessed ? new LoadedStream(kind) : await LoadedStream.load(store, kind, stream));
 
     const requests = batch.map((waiting) => waiting.request);
     const decided = decideBatch(loaded, requests);
+    if (guessed && decided.events.length === 0) return batch;
     const bug = decided.drafts.findIndex((draft) => draft.kind === 'failed');
     if (bug >= 0) {
       const draft = decided.drafts[bug];
@@ -104,7 +121,7 @@ export function commandBus(options: CommandBusOptions): CommandBus {
     }
     cache.set(stream, loaded);
     settle(loaded, batch, decided.drafts);
-    return [];
+    return batch.slice(decided.drafts.length);
   }
 
   function settleReused(
@@ -125,13 +142,28 @@ export function commandBus(options: CommandBusOptions): CommandBus {
 
   return {
     execute(request) {
-      if (waitingCount >= maxWaiting) {
+      if (openCount >= maxOpen) {
         return Promise.reject(new CommandUnavailable('too many commands are waiting'));
       }
       const stream = streamOf(request);
       return new Promise((resolve, reject) => {
-        waitingCount++;
-        const waiting = { request, resolve, reject };
+        openCount++;
+        let open = true;
+        const close = (): void => {
+          if (open) openCount--;
+          open = false;
+        };
+        const waiting: Waiting = {
+          request,
+          resolve(outcome) {
+            close();
+            resolve(outcome);
+          },
+          reject(error) {
+            close();
+            reject(error instanceof Error ? error : new Error(String(error)));
+          },
+        };
         const mailbox = mailboxes.get(stream);
         if (mailbox) {
           mailbox.push(waiting);

@@ -44,14 +44,22 @@ function eventsOf(decision: Decision, request: CommandRequest): readonly DomainE
   ];
 }
 
-/** Evolves `loaded` over what it decides: drop it unless all events are then stored. */
+/** Characters of events after which a batch ends: a store bounds what it takes at once. */
+const batchLength = 8 * 1024 * 1024;
+
+/**
+ * Evolves `loaded` over what it decides: drop it unless all events are then stored. Has drafts for the first
+ * requests only, if the events of all would be too much.
+ */
 export function decideBatch(loaded: LoadedStream, requests: readonly CommandRequest[]): DecidedBatch {
   const drafts: Draft[] = [];
   const events: NewEvent[] = [];
   const decoded: DomainEvent[] = [];
   const inBatch = new Map<string, number>();
 
+  let length = 0;
   for (const [index, request] of requests.entries()) {
+    if (length > batchLength) break;
     const stored = loaded.requests.get(request.requestId);
     const earlier = inBatch.get(request.requestId);
     if (stored) {
@@ -74,7 +82,9 @@ export function decideBatch(loaded: LoadedStream, requests: readonly CommandRequ
       drafts.push({ kind: 'appending', first: events.length, count: own.length });
       for (const [n, event] of own.entries()) {
         loaded.decider.evolve(event);
-        events.push({ id: eventIdOf(request.requestId, n), ...encodeEvent(event), metadata });
+        const encoded = encodeEvent(event);
+        length += encoded.data.length;
+        events.push({ id: eventIdOf(request.requestId, n), ...encoded, metadata });
         decoded.push(event);
       }
     } catch (error) {

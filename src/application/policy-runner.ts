@@ -1,9 +1,9 @@
 /**
  * Runs a policy over the log: every event once or more, every command exactly once.
  *
- * A batch's way:  react to its events → send all commands → all answered → move the checkpoint
+ * A batch's way:  react to its events → send all commands → all answered → done; the checkpoint is saved soon after
  *
- * The checkpoint moves only after every command of the batch has its outcome, so a crash repeats commands; their
+ * The checkpoint never passes an event whose commands have no outcome yet, so a crash repeats commands; their
  * request ids are derived from the event, so a repeat changes nothing. Commands for one stream are sent in log
  * order and the bus keeps it; batches do not overlap, so a failed one cannot be overtaken.
  */
@@ -13,7 +13,7 @@ import type { DomainEvent, EventType } from '../domain/events.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import { programmeAggregate } from '../domain/programme/index.ts';
 import { comparePositions, type EventStore, type Position, type RecordedEvent } from '../eventstore/port.ts';
-import type { CommandBus, CommandOutcome, CommandRequest } from './commands.ts';
+import type { CommandBus, CommandRequest } from './commands.ts';
 import { readMetadata } from './metadata.ts';
 import { ProgrammeHistory } from './programme-history.ts';
 import { backoff, type Timing } from './timing.ts';
@@ -63,42 +63,84 @@ function describe(error: unknown): string {
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
 
+/** The checkpoint is written at most this often, in milliseconds; what is not written is only repeated. */
+const checkpointEvery = 20;
+
 async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
-  const { policy, store, bus, signal } = options;
+  const { policy, store, timing } = options;
   const checkpoint = await options.openCheckpoint(policyCheckpointName(policy));
   const handled = new Set<EventType>(policy.handles);
   const programmes = new ProgrammeHistory(store);
-  let committed = checkpoint.position;
-  let idleEvents = 0;
+  const run = new AbortController();
+  const signal = AbortSignal.any([options.signal, run.signal]);
+  let done = checkpoint.position;
+  let saved = done;
+  let savedAt = -checkpointEvery;
+  let saving: Promise<void> | undefined;
+  let failure: unknown;
 
-  for await (const batch of store.subscribe({ after: committed, signal, maxBatch: 512 })) {
-    const outcomes: Promise<CommandOutcome>[] = [];
-    for (const recorded of batch.events) {
-      const type = eventTypeOf(recorded.type);
-      if (recorded.stream.startsWith('programme-')) programmes.note(recorded);
-      if (!type || !handled.has(type)) continue;
-      const event = decodeEvent(recorded);
-      const merchant = policy.programmeOf(event);
-      const programme =
-        merchant === undefined
-          ? programmeAggregate.initial()
-          : await programmes.asOf(merchant, recorded.position);
-      for (const request of requestsFor(policy, recorded, event, programme))
-        outcomes.push(bus.execute(request));
-    }
-    // Wait for all, also after one has failed: nothing of this batch may still be under way in the next attempt.
-    const settled = await Promise.allSettled(outcomes);
-    const failure = settled.find((s) => s.status === 'rejected');
-    if (failure) throw new Error('a command was not carried out', { cause: failure.reason });
-
-    idleEvents += batch.events.length;
-    const due = outcomes.length > 0 || batch.caughtUp || idleEvents >= 10_000;
-    if (due && comparePositions(batch.through, committed) > 0) {
-      if (!(await checkpoint.advance(batch.through))) throw new TakenOver('another runner has taken over');
-      committed = batch.through;
-      idleEvents = 0;
+  const save = async (): Promise<void> => {
+    while (comparePositions(done, saved) > 0) {
+      await timing.sleep(Math.max(0, savedAt + checkpointEvery - timing.monotonic()), signal);
+      const to = done;
+      savedAt = timing.monotonic();
+      if (!(await checkpoint.advance(to))) throw new TakenOver('another runner has taken over');
+      saved = to;
       progressed();
     }
+    saving = undefined;
+  };
+  const saveSoon = (): void => {
+    saving ??= save().catch((error: unknown) => {
+      failure = error;
+      run.abort();
+    });
+  };
+
+  try {
+    for await (const batch of store.subscribe({ after: done, signal, maxBatch: 512 })) {
+      const requests: CommandRequest[] = [];
+      for (const recorded of batch.events) {
+        const type = eventTypeOf(recorded.type);
+        if (recorded.stream.startsWith('programme-')) programmes.note(recorded);
+        if (!type || !handled.has(type)) continue;
+        const event = decodeEvent(recorded);
+        const merchant = policy.programmeOf(event);
+        const programme =
+          merchant === undefined
+            ? programmeAggregate.initial()
+            : await programmes.asOf(merchant, recorded.position);
+        requests.push(...requestsFor(policy, recorded, event, programme));
+      }
+      await carryOut(options, requests);
+      if (comparePositions(batch.through, done) > 0) {
+        done = batch.through;
+        saveSoon();
+      }
+    }
+  } finally {
+    run.abort();
+    await saving;
+  }
+  if (failure !== undefined)
+    throw failure instanceof Error ? failure : new Error('the checkpoint was not saved');
+}
+
+/** Sends all requests in order, and waits for all: nothing of a batch may still be under way in the next attempt. */
+async function carryOut(
+  { policy, bus, log }: PolicyRunnerOptions,
+  requests: readonly CommandRequest[],
+): Promise<void> {
+  const settled = await Promise.allSettled(requests.map((request) => bus.execute(request)));
+  for (const [index, result] of settled.entries()) {
+    if (result.status === 'rejected')
+      throw new Error('a command was not carried out', { cause: result.reason });
+    const outcome = result.value;
+    if (outcome.kind === 'accepted' || (outcome.kind === 'refused' && outcome.duplicate)) continue;
+    // The refusal is in the stream; here it is for somebody to look at.
+    const { command, causationId } = requests[index] ?? {};
+    const why = outcome.kind === 'refused' ? outcome.refusal.reason : outcome.kind;
+    log(`policy ${policy.name}: ${command?.kind} because of event ${causationId} was refused: ${why}`);
   }
 }
 

@@ -20,7 +20,7 @@ import { storeLog } from './store-log.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
-import { openPool } from '../operations/pool.ts';
+import { closePool, openPool } from '../operations/pool.ts';
 import { systemClock, systemTiming } from '../operations/timing.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { openCheckpoint } from '../projections/engine/checkpoint.ts';
@@ -78,7 +78,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   bind(
     parts.pool,
     async (get) => openPool((await get(parts.postgres)).url, 24, log),
-    (pool) => pool.end(),
+    (pool) => closePool(pool),
   );
   bind(
     parts.store,

@@ -1,10 +1,11 @@
 /** `tallyback projections list | replay NAME`. */
-import { formatPosition, parsePosition } from '../eventstore/port.ts';
+import { formatPosition } from '../eventstore/port.ts';
 import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
 import { storeLog } from './store-log.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
-import { openPool } from '../operations/pool.ts';
+import { closePool, openPool } from '../operations/pool.ts';
 import { joinRunningPostgres, startPostgres } from '../operations/postgres/index.ts';
+import { reportCheckpoints } from '../projections/engine/checkpoint.ts';
 import { ensureTables } from '../projections/engine/schema.ts';
 import { replayReadModel } from '../projections/engine/replay.ts';
 import { readModels } from '../projections/index.ts';
@@ -58,19 +59,20 @@ export async function projections(
         return 0;
       }
       const head = await store.head();
-      const { rows } = await pool.query<{ name: string; position: string }>(
-        `select name, position from tallyback.checkpoint order by name collate "C"`,
-      );
-      for (const { name: checkpoint, position } of rows) {
-        const lag = head.commit - (parsePosition(position) ?? head).commit;
+      const checkpoints = await reportCheckpoints(pool);
+      for (const { name: checkpoint, position, failure } of checkpoints) {
+        const lag = head.commit - position.commit;
+        const where = lag > 0n ? `${lag} behind the log` : 'caught up';
+        const event = failure?.at ? ` at event ${formatPosition(failure.at)}` : '';
+        const stopped = failure ? `, FAILED${event}: ${failure.error}` : '';
         terminal.print(
-          `${checkpoint.padEnd(26)} at ${position.padEnd(18)} ${lag > 0n ? `${lag} behind the log` : 'caught up'}`,
+          `${checkpoint.padEnd(26)} at ${formatPosition(position).padEnd(18)} ${where}${stopped}`,
         );
       }
-      return 0;
+      return checkpoints.some(({ failure }) => failure) ? 1 : 0;
     } finally {
       await store.close();
-      await pool.end();
+      await closePool(pool);
     }
   });
 }

@@ -2,9 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 
+/** What guards the schema of the read models: both make the same schema, and only one may at a time. */
+const schemaLock = '7308332186';
+
 /** The key that signs tokens: made once, kept in the database. */
 export async function loadTokenKey(pool: Pool): Promise<Uint8Array> {
+  // One simple query is one transaction.
   await pool.query(`
+    SELECT pg_advisory_xact_lock(${schemaLock});
     CREATE SCHEMA IF NOT EXISTS tallyback;
     CREATE TABLE IF NOT EXISTS tallyback.installation (
       only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -163,6 +163,17 @@ describe('records', () => {
     expect(api.log.join()).toContain('secret');
   });
 
+  test('that cannot even be read for such a reason are answered under their own sequence', async () => {
+    await start({
+      clock: () => {
+        throw new RangeError('no time');
+      },
+    });
+    const sequence = ingesting.send(withdrawal({ occurredAt: undefined }));
+    await until(() => ingesting.verdicts.length === 1);
+    expect(ingesting.outcomes).toEqual(new Map([[sequence, 'INTERNAL_ERROR']]));
+  });
+
   test('refused are listed, page by page', async () => {
     for (let n = 0; n < 5; n++) ingesting.sendBytes(Buffer.from([0x08, n + 1]));
     ingesting.sendBytes(Buffer.from([0xff]));
@@ -366,6 +377,35 @@ describe('the end of the stream', () => {
     await until(() => ingesting.ended !== undefined);
     expect(ingesting.ended).toMatchObject({ code: 'UNAVAILABLE' });
     expect(ingesting.verdicts).toEqual([]);
+  });
+
+  test('comes with RESOURCE_EXHAUSTED on a message over 4 MiB; what was taken is finished, and the server goes on', async () => {
+    const { opened, open } = gate();
+    let finished = 0;
+    api.bus.behaviour = async () => {
+      await opened;
+      finished++;
+      return api.bus.accept();
+    };
+    ingesting.send(stock());
+    await until(() => api.bus.running === 1);
+    ingesting.sendBytes(Buffer.alloc((4 << 20) + 1));
+    await until(() => ingesting.ended !== undefined);
+    expect(ingesting.ended).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      message: expect.stringContaining('larger than max'),
+      reason: '',
+    });
+    open();
+    await until(() => finished === 1);
+    const next = new Ingesting(api.address);
+    next.send(stock());
+    next.call.end();
+    await until(() => next.ended !== undefined);
+    expect(next.ended).toBe('OK');
+    next.close();
+    expect([...next.outcomes.values()]).toEqual(['accepted']);
+    expect(api.log).toEqual([]);
   });
 
   test('on a half-close waits for all that is in flight', async () => {

@@ -24,6 +24,23 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
+const outageCodes = [
+  ...['ECONNREFUSED', 'ECONNRESET', '08000', '08003', '08006', '40001', '40P01'],
+  ...['53300', '57014', '57P01', '57P02', '57P03'],
+];
+/** What the Postgres driver says without a code. */
+const outageTexts = [
+  'Connection terminated',
+  'Connection terminated unexpectedly',
+  'Connection terminated due to connection timeout',
+  'Query read timeout',
+  'timeout exceeded when trying to connect',
+  'timeout expired',
+  'Client has encountered a connection error and is not queryable',
+  'connect ECONNREFUSED 127.0.0.1:5432',
+  'read ECONNRESET',
+];
+
 const members = Array.from({ length: 25 }, (_, n) => `m${String(n).padStart(2, '0')}`);
 const page = (pageSize: number, pageToken = '') => ({ pageSize, pageToken });
 
@@ -203,15 +220,18 @@ describe('rows', () => {
 
   test('that the database cannot give now are UNAVAILABLE, and a broken query is INTERNAL', async () => {
     const query = { member: 'm00', currency: 'EUR', consistency: undefined };
-    api.tables.failure = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1'), { code: 'ECONNREFUSED' });
-    expect(await refusedBy(api.accountQuery, api.accountQuery.getBalance, query)).toMatchObject({
-      code: 'UNAVAILABLE',
-      reason: 'STORE_UNAVAILABLE',
-    });
-    api.tables.failure = new Error('syntax error at or near "secret"');
-    const failure = await refusedBy(api.accountQuery, api.accountQuery.getBalance, query);
-    expect(failure.code).toBe('INTERNAL');
-    expect(failure.message).not.toContain('secret');
+    const refusal = (message: string, code?: string) => {
+      api.tables.failure = Object.assign(new Error(message), code === undefined ? {} : { code });
+      return refusedBy(api.accountQuery, api.accountQuery.getBalance, query);
+    };
+    const unavailable = { code: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE', retryMs: 1_000 };
+    for (const code of outageCodes) expect(await refusal('no', code), code).toMatchObject(unavailable);
+    for (const text of outageTexts) expect(await refusal(text), text).toMatchObject(unavailable);
+    for (const code of [undefined, '42601', '22P02', '23505', 'ERR_INVALID_ARG_TYPE']) {
+      const failure = await refusal('syntax error at or near "secret"', code);
+      expect(failure.code).toBe('INTERNAL');
+      expect(failure.message).not.toContain('secret');
+    }
   });
 });
 

@@ -178,3 +178,16 @@ test('two processes, any faults, any repeats: acknowledged is stored once, refus
     { numRuns: 200 },
   );
 });
+
+test('commands whose events are too much for one append are stored in several, in order', async () => {
+  const reason = 'x'.repeat(1_000_000);
+  const requests = Array.from({ length: 30 }, (_, n) =>
+    itemRequest(n + 1, { ...item(), kind: 'adjust', delta: 1n, reason, reference: '' }),
+  );
+  const outcomes = await Promise.all(requests.map((request) => bus.execute(request)));
+  expect(outcomes.map((o) => (o.kind === 'accepted' ? o.revision : o.kind))).toEqual(
+    requests.map((_, n) => n),
+  );
+  expect(store.appends).toBeGreaterThan(2);
+  expect(store.appends).toBeLessThan(10);
+});

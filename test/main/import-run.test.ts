@@ -130,7 +130,7 @@ it('waits on while read models lag', async () => {
 });
 
 describe('stops with a clear error', () => {
-  it.each(['REQUEST_ID_REUSED', 'RULE_SET_VERSION_MISMATCH'])(
+  it.each(['REQUEST_ID_REUSED', 'RULE_SET_VERSION_MISMATCH', 'RULE_SET_WINDOW_OVERLAP'])(
     'when there are other rules: %s',
     async (reason) => {
       const { notes, behaviour } = noting();

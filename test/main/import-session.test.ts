@@ -171,6 +171,37 @@ describe('when the stream is lost', () => {
     await expect(s.answered()).rejects.toThrow(/UNAUTHENTICATED, TOKEN_MISSING/);
     expect(streams).toBe(1);
   });
+
+  it('does not send again a record that is larger than the server takes', async () => {
+    let streams = 0;
+    const target = await importServer({
+      ingest(stream) {
+        streams += 1;
+        answerAll(stream);
+        // grpc-js itself ends the stream; that is no news to this server.
+        stream.on('error', () => undefined);
+      },
+    });
+    const { session: s } = session(target);
+    s.send(record('x'.repeat(5 << 20)));
+    await expect(s.answered()).rejects.toThrow(
+      /a record is larger than the server takes; RESOURCE_EXHAUSTED: Received message larger than max/,
+    );
+    expect(streams).toBe(1);
+  });
+
+  it('tries again what the server has no room for now', async () => {
+    const target = await importServer({
+      ingest(stream, number) {
+        if (number === 0) stream.emit('error', failure(status.RESOURCE_EXHAUSTED, 'TOO_MANY'));
+        else answerAll(stream);
+      },
+    });
+    const { session: s, verdicts } = session(target);
+    s.send(record('a'));
+    await s.answered();
+    expect(verdicts).toEqual(['a accepted']);
+  });
 });
 
 it('ends at once when the signal aborts', async () => {

@@ -87,7 +87,14 @@ describe('exactly once', () => {
     await (await start({ models: [tally] })).stop();
     await historian.append(someHistory(50, 4));
     const held = await claimCheckpoint(pool, 'projection:tally', 1);
-    const zombie = new Line({ pool, model: tally, held, cachedRows: 10, settled: () => undefined });
+    const zombie = new Line({
+      pool,
+      model: tally,
+      held,
+      cachedRows: 10,
+      clock: () => 0,
+      settled: () => undefined,
+    });
 
     const projections = await start({ models: [tally] });
     await caughtUp(projections, store, [tally]);

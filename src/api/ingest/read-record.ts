@@ -52,8 +52,8 @@ const malformed = (bytes: Uint8Array): Unfit => ({
   field: '',
 });
 
-/** The sequence number, if it stands before what cannot be read. */
-function sequenceIn(bytes: Uint8Array): bigint {
+/** The sequence number, if it stands before what cannot be read; 0: unknown. */
+export function sequenceIn(bytes: Uint8Array): bigint {
   try {
     const reader = new BinaryReader(bytes);
     while (reader.pos < reader.len) {

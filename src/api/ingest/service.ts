@@ -6,7 +6,7 @@ import {
 import type { KeptRecord } from '../../application/refused-records.ts';
 import type { ApiContext } from '../context.ts';
 import { bindService, type BoundService } from '../handler.ts';
-import { largestPage, pageSize } from '../queries/page.ts';
+import { fit, pageSize } from '../queries/page.ts';
 import { decodePageToken, encodePageToken, invalidToken, type PageScope } from '../queries/page-token.ts';
 import { IngestSession } from './session.ts';
 
@@ -29,7 +29,7 @@ export function ingestService(context: ApiContext): BoundService {
         after: afterOf(scope, page?.pageToken ?? ''),
         limit: pageSize(page),
       });
-      const fitting = records.slice(0, fit(records));
+      const fitting = records.slice(0, fit(records, sizeOf));
       const goOn = fitting.length < records.length ? fitting.at(-1)?.id : next;
       return {
         records: fitting.map((kept) => ({
@@ -55,12 +55,4 @@ function afterOf(scope: PageScope, token: string): bigint | undefined {
 const listed = ({ record }: KeptRecord): Uint8Array =>
   record.length > longestListed ? new Uint8Array() : record;
 
-/** How many of the records go into one response: at least one. */
-function fit(records: readonly KeptRecord[]): number {
-  let bytes = 0;
-  const tooMany = records.findIndex((kept, index) => {
-    bytes += listed(kept).length + kept.message.length;
-    return index > 0 && bytes > largestPage;
-  });
-  return tooMany < 0 ? records.length : tooMany;
-}
+const sizeOf = (kept: KeptRecord): number => listed(kept).length + kept.message.length;

@@ -20,7 +20,7 @@ import type { ApiContext } from '../context.ts';
 import { cleanText, known } from '../errors.ts';
 import type { Duplex } from '../handler.ts';
 import { Lanes, type Task } from './lanes.ts';
-import { readRecord } from './read-record.ts';
+import { readRecord, sequenceIn } from './read-record.ts';
 import type { PreparedRecord } from './record.ts';
 
 type Verdict = NonNullable<IngestResponse['verdict']>;
@@ -72,7 +72,7 @@ export class IngestSession {
       if (record.kind === 'fit') this.#lanes.add(this.#task(record.sequence, record.prepared, bytes));
       else this.#refuse(record.sequence, bytes, record, true);
     } catch (error) {
-      this.#refuseUnforeseen(0n, bytes, error);
+      this.#refuseUnforeseen(sequenceIn(bytes), bytes, error);
     }
     this.#regulate();
   }

@@ -36,7 +36,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
 
   return bindService(methods, {
     getBalance: rpc.unary(methods.getBalance, async ({ member, currency, consistency }, call) => {
-      await freshness.fresh(balance.name, consistency, call);
+      await freshness.fresh(balance, consistency, call);
       const { row, through } = await reader.get(balance, [member, currency]);
       if (!row) {
         throw new ApiError(

@@ -5,6 +5,8 @@
 import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
+import type { ReadModel } from '../../projections/engine/read-model.ts';
+import { checkpointName } from '../../projections/engine/schema.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, invalidArgument, quotaFailure, retryAfter } from '../errors.ts';
 
@@ -21,10 +23,10 @@ export interface Waiting {
 
 export interface Freshness {
   /** Resolves when the read model is as fresh as asked for. Without a token it is so at once. */
-  fresh(readModel: string, consistency: ReadConsistency | undefined, call: Waiting): Promise<void>;
+  fresh(readModel: ReadModel, consistency: ReadConsistency | undefined, call: Waiting): Promise<void>;
   /** Resolves when all of these read models have seen the token, or without one, the end of the log now. */
   allFresh(
-    readModels: readonly string[],
+    readModels: readonly ReadModel[],
     consistency: ReadConsistency | undefined,
     call: Waiting,
   ): Promise<Position>;
@@ -93,7 +95,7 @@ export function freshness(
   return {
     async fresh(readModel, consistency, call) {
       if (!consistency?.atLeast) return;
-      const name = checkpointOf(readModel);
+      const name = checkpointName(readModel);
       const position = decode(consistency.atLeast);
       if (atLeast(await progress.through(name), position)) {
         if (!consistency.includingEffects) return;
@@ -116,7 +118,7 @@ export function freshness(
         position = asked;
       }
       const all = (reach: (name: string, position: Position) => Promise<void>, to: Position) =>
-        Promise.all(readModels.map((readModel) => reach(checkpointOf(readModel), to)));
+        Promise.all(readModels.map((readModel) => reach(checkpointName(readModel), to)));
       await bounded(consistency, call, async (reach) => {
         await all(reach, position);
         if (!consistency?.includingEffects) return;
@@ -128,9 +130,6 @@ export function freshness(
     },
   };
 }
-
-/** Name of a read model's checkpoint. */
-export const checkpointOf = (readModel: string): string => `projection:${readModel}`;
 
 const lagging = (name: string, required: string, current: string, waitedMs: number): ApiError =>
   new ApiError(status.UNAVAILABLE, 'READ_MODEL_LAGGING', `${name} has not got there yet; ask again`, {

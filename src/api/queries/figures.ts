@@ -56,7 +56,7 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
 
     getLeaderboard: rpc.unary(methods.getLeaderboard, async (request, call) => {
       const { board, merchant, month, limit, consistency } = request;
-      await freshness.fresh(leaderboard.name, consistency, call);
+      await freshness.fresh(leaderboard, consistency, call);
       const { rows, through } = await reader.list(leaderboard, {
         filter: { board: boardToJSON(board), merchant, month },
         limit: limit === 0 ? places : limit,

@@ -18,7 +18,7 @@ export function itemQueries(context: ApiContext, freshness: Freshness, watches: 
 
   return bindService(methods, {
     getStock: rpc.unary(methods.getStock, async ({ merchant, sku, consistency }, call) => {
-      await freshness.fresh(stock.name, consistency, call);
+      await freshness.fresh(stock, consistency, call);
       const { row, through } = await reader.get(stock, [merchant, sku]);
       if (!row) {
         throw new ApiError(status.NOT_FOUND, 'ITEM_NOT_FOUND', 'nothing is known of that item', {

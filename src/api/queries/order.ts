@@ -50,7 +50,7 @@ export function orderQueries(context: ApiContext, freshness: Freshness): BoundSe
 
   return bindService(methods, {
     getOrder: rpc.unary(methods.getOrder, async ({ source, externalId, consistency }, call) => {
-      await freshness.fresh(orders.name, consistency, call);
+      await freshness.fresh(orders, consistency, call);
       const { row, through } = await reader.get(orders, [source, externalId]);
       if (!row) {
         throw new ApiError(status.NOT_FOUND, 'ORDER_NOT_FOUND', 'nothing was reported under that id', {

@@ -10,7 +10,7 @@ import { decodePageToken, encodePageToken, keyFromTexts, keyToTexts, type PageSc
 const defaultSize = 100;
 const largestSize = 1_000;
 /** A page is cut where it would get larger than this, in bytes: well within what clients accept. */
-export const largestPage = 2 << 20;
+const largestPage = 2 << 20;
 
 /** Rows per page: 0 is the default, more than the most is the most. */
 export const pageSize = (page: PageRequest | undefined): number =>
@@ -42,10 +42,10 @@ export async function listPage<C extends Columns, Message>(
   const { model, filter, scope, page } = plan;
   const token = page?.pageToken ?? '';
   const after = token === '' ? undefined : keyFromTexts(model, decodePageToken(scope, token));
-  await parts.freshness.fresh(model.name, plan.consistency, call);
+  await parts.freshness.fresh(model, plan.consistency, call);
 
   const found = await parts.reader.list(model, { filter, after, limit: pageSize(page) });
-  const fitting = fit(found.rows, plan.sizeOf);
+  const fitting = plan.sizeOf ? fit(found.rows, plan.sizeOf) : found.rows.length;
   const last = found.rows[fitting - 1];
   const next = fitting < found.rows.length && last ? keyOf(model, last) : found.next;
   return {
@@ -55,9 +55,8 @@ export async function listPage<C extends Columns, Message>(
   };
 }
 
-/** How many of the rows go into one response: at least one. */
-function fit<Row>(rows: readonly Row[], sizeOf: ((row: Row) => number) | undefined): number {
-  if (!sizeOf) return rows.length;
+/** How many of the rows go into one response, by their sizes in bytes: at least one. */
+export function fit<Row>(rows: readonly Row[], sizeOf: (row: Row) => number): number {
   let bytes = 0;
   const tooMany = rows.findIndex((row, index) => {
     bytes += sizeOf(row);

@@ -8,7 +8,6 @@ import type { Freshness } from './consistency.ts';
 
 export function systemService(context: ApiContext, freshness: Freshness): BoundService {
   const { progress, head, rpc, tokens, countEvents } = context;
-  const names = readModels.map(({ name }) => name);
 
   const lag = (position: Position, end: Position): bigint =>
     comparePositions(position, end) >= 0 ? 0n : (countEvents?.(position, end) ?? -1n);
@@ -27,7 +26,7 @@ export function systemService(context: ApiContext, freshness: Freshness): BoundS
     }),
 
     waitFor: rpc.unary(methods.waitFor, async ({ consistency }, call) => {
-      const through = await freshness.allFresh(names, consistency, call);
+      const through = await freshness.allFresh(readModels, consistency, call);
       return { read: { positionToken: tokens.encode(through) } };
     }),
   });

@@ -23,8 +23,8 @@ import type {
   Progress,
   ReadModelReader,
 } from '../../projections/engine/reading.ts';
+import { checkpointName } from '../../projections/engine/schema.ts';
 import { ApiError, retryAfter } from '../errors.ts';
-import { checkpointOf } from '../queries/consistency.ts';
 import { matcher } from './matches.ts';
 
 const pageRows = 1_024;
@@ -82,17 +82,17 @@ export class ChangeFeed<C extends Columns> {
     const replays = this.#replays;
     this.#subscribers.add(wake);
     if (this.#subscribers.size === 1) {
-      const name = checkpointOf(this.#model.name);
+      const name = checkpointName(this.#model);
       this.#unlisten = this.#parts.progress.onAdvance(name, () => this.#look());
     }
     this.#look();
     return {
       changes: async (cursor, limit) => {
-        if (this.#replays !== replays) throw rebuilt(this.#model.name);
+        if (this.#replays !== replays) throw rebuilt(this.#model);
         const recent = this.#recent(cursor, matches);
         if (recent) return recent;
         const page = await this.#parts.reader.changes(this.#model, filter, cursor, limit);
-        if (comparePositions(page.through, cursor.position) < 0) throw rebuilt(this.#model.name);
+        if (comparePositions(page.through, cursor.position) < 0) throw rebuilt(this.#model);
         return page;
       },
       poke: () => this.#look(),
@@ -159,7 +159,7 @@ export class ChangeFeed<C extends Columns> {
   /** Reads on from the tip: one more segment, or, if that is too much to keep, none and a new tip. */
   async #read(): Promise<void> {
     const { reader, progress } = this.#parts;
-    const after = this.#tip ?? (await progress.through(checkpointOf(this.#model.name)));
+    const after = this.#tip ?? (await progress.through(checkpointName(this.#model)));
     const rows: RowOf<C>[] = [];
     let cursor: ChangeCursor = { position: after, key: undefined };
     for (;;) {
@@ -177,7 +177,7 @@ export class ChangeFeed<C extends Columns> {
         return;
       }
       if (rows.length > keptRows) {
-        this.#forget(await progress.through(checkpointOf(this.#model.name)));
+        this.#forget(await progress.through(checkpointName(this.#model)));
         this.#again = true;
         return;
       }
@@ -195,9 +195,9 @@ export class ChangeFeed<C extends Columns> {
   }
 }
 
-const rebuilt = (name: string): ApiError =>
-  new ApiError(status.UNAVAILABLE, 'READ_MODEL_REBUILT', `${name} is being replayed; watch again`, {
-    metadata: { name: checkpointOf(name) },
+const rebuilt = (model: ReadModel): ApiError =>
+  new ApiError(status.UNAVAILABLE, 'READ_MODEL_REBUILT', `${model.name} is being replayed; watch again`, {
+    metadata: { name: checkpointName(model) },
     details: [retryAfter(1_000)],
   });
 

@@ -49,7 +49,7 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
       if (open >= limits.maxWatches) throw tooManyWatches(limits.maxWatches);
       open++;
       try {
-        await freshness.fresh(model.name, request.consistency, call);
+        await freshness.fresh(model, request.consistency, call);
         const parts = { model, feed, encodeRow, reader, tokens, limits, snapshots };
         await watch(parts, kind.filterOf(request), call);
       } finally {

@@ -26,7 +26,8 @@ export class LogWatch {
   readonly #edges: Edges;
   readonly #log: StoreLog;
   #stop: AbortController | undefined;
-  #loops: Promise<unknown> = Promise.resolve();
+  /** Those that have not ended yet, also of earlier times. */
+  readonly #loops = new Set<Promise<void>>();
 
   constructor(tail: LogTail, connect: () => Client, options: WatchOptions, edges: Edges, log: StoreLog) {
     this.#tail = tail;
@@ -41,8 +42,8 @@ export class LogWatch {
     if (this.#tail.followed && !this.#stop) {
       this.#stop = new AbortController();
       const { signal } = this.#stop;
-      const loops = [this.#poll(signal), ...(this.#options.listen ? [this.#listen(signal)] : [])];
-      this.#loops = Promise.all([this.#loops, ...loops]);
+      this.#keep(this.#poll(signal));
+      if (this.#options.listen) this.#keep(this.#listen(signal));
     } else if (!this.#tail.followed && this.#stop) {
       this.#stop.abort();
       this.#stop = undefined;
@@ -51,7 +52,12 @@ export class LogWatch {
 
   async close(): Promise<void> {
     this.#stop?.abort();
-    await this.#loops;
+    await Promise.all(this.#loops);
+  }
+
+  #keep(loop: Promise<void>): void {
+    this.#loops.add(loop);
+    void loop.finally(() => this.#loops.delete(loop));
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
@@ -82,12 +88,15 @@ export class LogWatch {
   }
 
   async #listen(signal: AbortSignal): Promise<void> {
+    // One listener for the whole loop: the signal lives as long as it, connections may not.
+    let hangUp = (): void => undefined;
+    signal.addEventListener('abort', () => hangUp(), { once: true });
     for (let attempt = 0; !signal.aborted; attempt++) {
       const client = this.#connect();
       const ended = new Promise<void>((resolve) => {
         client.once('end', resolve);
         client.once('error', () => resolve());
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        hangUp = resolve;
       });
       try {
         client.on('notification', ({ payload }) => {

@@ -121,7 +121,7 @@ let lastTimeText = '';
 let lastTime = new Date(0);
 
 /**
- * "2026-11-21 12:46:26.123+00" as the session writes it (UTC, whole milliseconds). Events of a batch share
+ * "2000-01-31 09:15:00.123+00" as the session writes it (UTC, whole milliseconds). Events of a batch share
  * their time and come one after the other, hence the memory of one.
  */
 export function parseTime(text: string): Date {

@@ -35,7 +35,7 @@ export function readFailure(error: Pick<ServiceError, 'code' | 'details' | 'meta
   return { code: error.code, codeName: status[error.code], reason, message: error.details, fields };
 }
 
-/** For people: "FAILED_PRECONDITION, WINDOWS_OVERLAP: …". */
+/** For people: "FAILED_PRECONDITION, RULE_SET_WINDOW_OVERLAP: …". */
 export function describeFailure(failure: RpcFailure): string {
   const fields = failure.fields.map(({ field, description }) => `; ${field}: ${description}`).join('');
   const name = failure.reason ? `${failure.codeName}, ${failure.reason}` : failure.codeName;
@@ -55,8 +55,12 @@ const final: ReadonlySet<status> = new Set([
   status.DATA_LOSS,
 ]);
 
+/** A message over the server's limit: the gRPC library itself says so, without a reason from the catalogue. */
+export const isTooLarge = ({ code, reason, message }: RpcFailure): boolean =>
+  code === status.RESOURCE_EXHAUSTED && reason === '' && /message larger than max/i.test(message);
+
 /**
  * Whether the same call may succeed later. A cut connection shows as UNAVAILABLE, but also as CANCELLED, INTERNAL
  * or UNKNOWN, depending on the moment; commands are idempotent, so in doubt it is safe to ask again.
  */
-export const mayPass = (code: status): boolean => !final.has(code);
+export const mayPass = (failure: RpcFailure): boolean => !final.has(failure.code) && !isTooLarge(failure);

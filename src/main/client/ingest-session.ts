@@ -16,7 +16,7 @@ import type {
   IngestServiceClient,
 } from '../../gen/tallyback/ingest/v1/ingest_service.ts';
 import { backoffMs } from './backoff.ts';
-import { describeFailure, mayPass, readFailure } from './errors.ts';
+import { describeFailure, isTooLarge, mayPass, readFailure } from './errors.ts';
 import { Waiters } from './waiters.ts';
 
 export type IngestRecord = NonNullable<IngestRequest['record']>;
@@ -174,8 +174,10 @@ export class IngestSession {
     if (this.#closed) return;
     const failure = readFailure(status);
     const why = failure.code === statusCodes.OK ? 'the server ended the stream' : describeFailure(failure);
-    if (!mayPass(failure.code)) {
-      this.#fail(new IngestFailed(why));
+    if (!mayPass(failure)) {
+      this.#fail(
+        new IngestFailed(isTooLarge(failure) ? `a record is larger than the server takes; ${why}` : why),
+      );
       return;
     }
     const { giveUpAfterMs = 120_000, random, onLost } = this.#options;

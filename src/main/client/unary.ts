@@ -66,7 +66,7 @@ export async function patiently<Response>(
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof RpcError) || !mayPass(error.failure.code)) throw error;
+      if (!(error instanceof RpcError) || !mayPass(error.failure)) throw error;
       const wait = backoffMs(attempt);
       if (performance.now() + wait > until) throw error;
       await pause(wait, signal);

@@ -38,7 +38,7 @@ function programmeRequest({ rebateBps, holdDays }: ProgrammeTerms): PublishRuleS
 const otherRules: ReadonlySet<string> = new Set([
   'REQUEST_ID_REUSED',
   'RULE_SET_VERSION_MISMATCH',
-  'WINDOWS_OVERLAP',
+  'RULE_SET_WINDOW_OVERLAP',
 ]);
 
 /** Rejects with ImportStopped where the merchant has other rules already. */

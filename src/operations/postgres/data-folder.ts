@@ -2,10 +2,11 @@
  * The data folder: <dataDir>/pg is the cluster, beside it stand the password, the log, and what the caller keeps.
  */
 import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
 import { neutralFolder } from './commands.ts';
+import { errorCode, inDataDir } from './errors.ts';
 import { PostgresStartError } from './types.ts';
 
 export interface DataFolder {
@@ -16,8 +17,11 @@ export interface DataFolder {
 }
 
 /** Creates the folder, for its owner alone, and resolves links on the way to it once and for all. */
-export async function openDataFolder(dataDir: string): Promise<DataFolder> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+export const openDataFolder = (dataDir: string): Promise<DataFolder> =>
+  inDataDir(dataDir, () => createAndResolve(dataDir));
+
+async function createAndResolve(dataDir: string): Promise<DataFolder> {
+  await createFolder(resolve(dataDir));
   const path = await realpath(dataDir);
   const info = await stat(path);
   if (!info.isDirectory()) throw new PostgresStartError('DATA_DIR', `${path} is not a folder.`);
@@ -29,6 +33,28 @@ export async function openDataFolder(dataDir: string): Promise<DataFolder> {
     secret: join(path, 'postgres-password'),
     log: join(path, 'postgres.log'),
   };
+}
+
+/** Level by level: where nothing can be made, as in /proc, Node's recursive mkdir tries for ever. */
+async function createFolder(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !(await exists(at)); at = dirname(at)) missing.push(at);
+  for (const folder of missing.toReversed()) {
+    await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+      // Somebody was faster.
+      if (errorCode(error) !== 'EEXIST') throw error;
+    });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' && dirname(path) !== path) return false;
+    throw error;
+  }
 }
 
 /** How a program is told its data folder: the argument of -D, and the folder it is started in. */

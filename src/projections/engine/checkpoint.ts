@@ -92,6 +92,42 @@ export async function releaseCheckpoint(pool: pg.Pool, name: string, { epoch }: 
   ]);
 }
 
+/** Tells operators why nothing moves any more. Does nothing if somebody else has the checkpoint by now. */
+export async function recordFailure(
+  pool: pg.Pool,
+  name: string,
+  epoch: bigint,
+  failedAt: Position | undefined,
+  error: string,
+): Promise<void> {
+  await pool.query(
+    `update tallyback.checkpoint set failed_epoch = epoch, failed_at_position = $3, error = $4
+     where name = $1 and epoch = $2`,
+    // Postgres cannot hold NUL in text.
+    [name, epoch, failedAt ? formatPosition(failedAt) : null, error.replaceAll('\0', '\uFFFD')],
+  );
+}
+
+/** A checkpoint as operators want to know it. */
+export interface CheckpointReport {
+  readonly name: string;
+  readonly position: Position;
+  /** Why its writer has stopped for good, and at which event, if it was one. */
+  readonly failure: { readonly error: string; readonly at: Position | undefined } | undefined;
+}
+
+export async function reportCheckpoints(pool: pg.Pool): Promise<readonly CheckpointReport[]> {
+  const { rows } = await pool.query<{ name: string; position: string; at: string | null; error: string | null }>(
+    `select name, position, failed_at_position as at, case when failed_epoch = epoch then error end as error
+     from tallyback.checkpoint order by name`,
+  );
+  return rows.map(({ name, position, at, error }) => ({
+    name,
+    position: readPosition(position),
+    failure: error === null ? undefined : { error, at: at === null ? undefined : readPosition(at) },
+  }));
+}
+
 /** A checkpoint for something that is not a read model, such as "policy:order-rebate". */
 export interface OpenCheckpoint {
   /** Everything up to it is done. */

@@ -1,7 +1,6 @@
 /** Starts and stops all projections of a process, and opens their tables for reading. */
-import pg from 'pg';
+import type pg from 'pg';
 import type { EventStore } from '../../eventstore/port.ts';
-import { errorText } from './errors.ts';
 import { ProgressHub } from './progress.ts';
 import { type ProjectionStatus, Projector } from './projector.ts';
 import type { ReadModel } from './read-model.ts';
@@ -13,9 +12,8 @@ import { systemTiming } from './edges.ts';
 
 export interface ProjectionsOptions {
   readonly store: EventStore;
-  /** Used by all projections (two connections each, at most) and by the reader; one of them is needed. */
-  readonly pool?: pg.Pool;
-  readonly connectionString?: string;
+  /** Used by all projections (two connections each, at most) and by the reader. */
+  readonly pool: pg.Pool;
   readonly models: readonly ReadModel[];
   readonly log: (line: string) => void;
   /** Most events folded at a time; default 2,000. */
@@ -39,15 +37,9 @@ const longestStop = 5_000;
 
 /** Creates what tables are missing; rejects if the database cannot be reached. The projections then run by themselves. */
 export async function startProjections(options: ProjectionsOptions): Promise<Projections> {
-  const { store, models, log, timing = systemTiming } = options;
+  const { store, pool, models, log, timing = systemTiming } = options;
   const delays = { ...defaultDelays, ...options.delays };
-  const { pool, closePool } = openPool(options, log);
-  try {
-    await ensureTables(pool, models, log);
-  } catch (error) {
-    await closePool();
-    throw error;
-  }
+  await ensureTables(pool, models, log);
   const progress = new ProgressHub(pool, { timing, poll: delays.poll, log });
   const stopping = new AbortController();
   const projectors = models.map(
@@ -72,7 +64,6 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
     await Promise.race([running, timing.sleep(longestStop, inTime.signal)]);
     inTime.abort();
     progress.close();
-    await closePool();
   };
   return {
     reader: readModelReader(pool),
@@ -80,15 +71,4 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
     status: () => projectors.map((projector) => projector.status()),
     stop: () => (stopped ??= stop()),
   };
-}
-
-function openPool(
-  { pool: given, connectionString }: ProjectionsOptions,
-  log: (line: string) => void,
-): { readonly pool: pg.Pool; readonly closePool: () => Promise<void> } {
-  if (given) return { pool: given, closePool: () => Promise.resolve() };
-  const pool = new pg.Pool({ ...(connectionString === undefined ? {} : { connectionString }), max: 20 });
-  // Without a listener an idle connection that breaks would end the process.
-  pool.on('error', (error) => log(`projections: an idle connection failed: ${errorText(error)}`));
-  return { pool, closePool: () => pool.end() };
 }

@@ -60,6 +60,7 @@ export async function follow(options: FollowOptions): Promise<void> {
     model,
     held,
     cachedRows: options.cachedRows,
+    clock: () => timing.monotonic(),
     settled(committed, rows) {
       if (committed) {
         heardOf = timing.monotonic();
@@ -84,7 +85,9 @@ export async function follow(options: FollowOptions): Promise<void> {
         const events = batches.reduce((sum, batch) => sum + batch.events.length, 0);
         options.took(events, caughtUp);
         done = until !== undefined && (caughtUp || comparePositions(line.handled, until) >= 0);
-        const rest = fedAt + delays.pace - timing.monotonic();
+        // Writing is to take about a quarter of the time: the busier the database, the more goes into one write.
+        const pace = Math.min(delays.longestPace, Math.max(delays.pace, 4 * line.writeTime));
+        const rest = fedAt + pace - timing.monotonic();
         if (changedRows > 0 && caughtUp && !done && rest > 0) await timing.sleep(rest, subscription.signal);
         // Folding can keep the thread busy; everybody else gets a turn.
         else await nextTurn();

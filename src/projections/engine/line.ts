@@ -35,6 +35,8 @@ export interface LineOptions {
   readonly held: Held;
   /** Most rows kept in memory. */
   readonly cachedRows: number;
+  /** Milliseconds on a clock that never goes back. */
+  readonly clock: () => number;
   /** Called when a position is committed, and (without one) when a write has failed. */
   readonly settled: (committed: Position | undefined, rows: number) => void;
 }
@@ -58,6 +60,7 @@ export class Line {
   #writing: Promise<void> = Promise.resolve();
   #closed = false;
   #failure: { readonly error: unknown } | undefined;
+  #writeTime = 0;
   #committed: Position;
   #handled: Position;
 
@@ -77,6 +80,11 @@ export class Line {
   /** Everything up to here is in the database. */
   get committed(): Position {
     return this.#committed;
+  }
+
+  /** How long the last write took, in milliseconds. */
+  get writeTime(): number {
+    return this.#writeTime;
   }
 
   /** Whether there is something `save` would save. */
@@ -188,8 +196,10 @@ export class Line {
     this.#pending = new Map();
     this.#inFlight = changed;
     this.#busy = true;
+    const startedAt = this.#options.clock();
     this.#writing = this.#send(changed, to).then(
       () => {
+        this.#writeTime = this.#options.clock() - startedAt;
         this.#busy = false;
         this.#inFlight = noSlots;
         this.#committed = to;

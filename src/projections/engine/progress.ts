@@ -192,14 +192,26 @@ export class ProgressHub implements Progress {
     this.#tell(name);
   }
 
+  /**
+   * What was published before is committed, so a read that shows less means that somebody has put the read model
+   * back to the start: what was published is forgotten, or `reached` would promise rows that are gone.
+   */
   async #read(names: readonly string[] | undefined): Promise<Map<string, Position>> {
+    const before = new Map(this.#published);
     const { rows } = await this.#pool.query<{ name: string; position: string }>({
       name: 'checkpoint-read',
       text: `select name, position from tallyback.checkpoint
              where $1::text[] is null or name = any($1) order by name`,
       values: [names ?? null],
     });
-    return new Map(rows.map(({ name, position }) => [name, readPosition(position)]));
+    const positions = new Map(rows.map(({ name, position }) => [name, readPosition(position)]));
+    for (const [name, position] of positions) {
+      const published = before.get(name);
+      if (!published || comparePositions(position, published) >= 0) continue;
+      // Unless there is news that this read came too early for.
+      if (this.#published.get(name) === published) this.#published.delete(name);
+    }
+    return positions;
   }
 }
 

@@ -10,7 +10,7 @@
  */
 import type pg from 'pg';
 import { logStart, type EventStore, type Position } from '../../eventstore/port.ts';
-import { claimCheckpoint, type Held, seeCheckpoint, takeOverCheckpoint } from './checkpoint.ts';
+import { claimCheckpoint, type Held, recordFailure, seeCheckpoint, takeOverCheckpoint } from './checkpoint.ts';
 import { errorText, Fenced, FoldFailed, isPermanent, OtherVersion } from './errors.ts';
 import { follow } from './follow.ts';
 import type { ProgressHub } from './progress.ts';
@@ -142,12 +142,29 @@ export class Projector {
       const failedAt = error instanceof FoldFailed ? error.position : undefined;
       this.#set({ state: 'failed', error: errorText(error), failedAt });
       log(`${this.#name} has stopped: ${errorText(error)}`);
+      await this.#record(errorText(error), failedAt, signal);
       return undefined;
     }
     if (this.#failures === 0) log(`${this.#name}: ${errorText(error)}; trying again`);
     this.#set({ state: 'retrying', error: errorText(error) });
     await timing.sleep(backoff(timing, this.#failures++, delays.longestRetry), signal);
     return undefined;
+  }
+
+  /** However often it takes: who looks from outside has no other way to know. */
+  async #record(error: string, failedAt: Position | undefined, signal: AbortSignal): Promise<void> {
+    const { pool, timing, delays, log } = this.#options;
+    // Never claimed: it is somebody else's.
+    if (this.#epoch === undefined) return;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        return await recordFailure(pool, this.#name, this.#epoch, failedAt, error);
+      } catch (second) {
+        if (attempt === 0) log(`${this.#name}: its failure cannot be recorded: ${errorText(second)}`);
+        if (isPermanent(second)) return;
+        await timing.sleep(backoff(timing, attempt, delays.longestRetry), signal);
+      }
+    }
   }
 
   /** The checkpoint, once its writer has fallen silent; undefined when the signal aborts or nothing more can be done. */

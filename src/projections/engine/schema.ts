@@ -20,7 +20,13 @@ const checkpointTable = `
     position text collate "C" not null,
     epoch bigint not null,
     updated_at timestamptz not null
-  ) with (fillfactor = 50);`;
+  ) with (fillfactor = 50);
+  alter table tallyback.checkpoint
+    -- Why its writer has given up, and before which event. Says something only while the epoch is still that
+    -- one: whoever claims, takes over or replays raises it, and so starts with a clean slate.
+    add column if not exists failed_epoch bigint,
+    add column if not exists failed_at_position text collate "C",
+    add column if not exists error text;`;
 
 /** Name of a read model's checkpoint. */
 export const checkpointName = (model: ReadModel): string => `projection:${model.name}`;
@@ -28,7 +34,10 @@ export const checkpointName = (model: ReadModel): string => `projection:${model.
 export async function ensureCheckpointTable(pool: pg.Pool): Promise<void> {
   // Looked up first: one who may not create tables can use those there are.
   const { rows } = await pool.query<{ there: boolean }>(
-    `select to_regclass('tallyback.checkpoint') is not null as there`,
+    `select exists (
+       select from pg_attribute
+       where attrelid = to_regclass('tallyback.checkpoint') and attname = 'error' and not attisdropped
+     ) as there`,
   );
   if (rows[0]?.there) return;
   // One simple query is one transaction.

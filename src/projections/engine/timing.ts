@@ -12,10 +12,12 @@ export interface Timing {
 /** How often and how long a projector waits for what, in milliseconds. */
 export interface Delays {
   /**
-   * After events that changed rows, the next ones are taken this much later at the earliest, so that under load one
-   * write carries the changes of several commits. An event that comes after a pause is never held up.
+   * After events that changed rows, the next ones are taken this much later at the earliest, and the later the longer
+   * writes take, so that under load one write carries the changes of several commits. An event that comes after
+   * a pause is never held up.
    */
   readonly pace: number;
+  readonly longestPace: number;
   /** Longest that handled events which changed nothing stay out of the checkpoint (unless somebody waits). */
   readonly lazyCheckpoint: number;
   /** An idle writer shows at least this often that it lives. */
@@ -32,6 +34,7 @@ export interface Delays {
 
 export const defaultDelays: Delays = {
   pace: 5,
+  longestPace: 100,
   lazyCheckpoint: 100,
   keepAlive: 2_000,
   takeOver: 7_000,
