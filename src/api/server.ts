@@ -96,10 +96,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   }
 }
 
+/** The address to listen on is taken, or cannot be had. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
 const bind = (server: Server, address: string): Promise<number> =>
   new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(error);
+      if (error) reject(new ListenError(`cannot listen on ${address}: ${error.message}`));
       else resolve(port);
     });
   });

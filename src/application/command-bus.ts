@@ -22,8 +22,8 @@ import { backoff, type Timing } from './timing.ts';
 export interface CommandBusOptions {
   readonly store: EventStore;
   readonly timing: Timing;
-  /** Cached streams weigh one per event; default 500,000. */
-  readonly cacheEvents?: number;
+  /** About how much memory cached aggregates may take, in bytes; default 256 MiB. */
+  readonly cacheBytes?: number;
   /**
    * For how long a store that fails is asked again, in milliseconds; default 10,000. An attempt under way then is
    * not cut off: the store bounds it itself.
@@ -51,8 +51,8 @@ const opensStream = ({ aggregate, command }: CommandRequest): boolean =>
 export function commandBus(options: CommandBusOptions): CommandBus {
   const { store, timing, patienceMs = 10_000, maxOpen = 100_000 } = options;
   const cache = new LRUCache<string, LoadedStream>({
-    maxSize: options.cacheEvents ?? 500_000,
-    sizeCalculation: (loaded) => loaded.weight,
+    maxSize: options.cacheBytes ?? 256 * 1024 * 1024,
+    sizeCalculation: (loaded) => loaded.size,
   });
   const mailboxes = new Map<string, Waiting[]>();
   let openCount = 0;

@@ -37,11 +37,15 @@ function refusalIn(event: DomainEvent): Refusal | undefined {
   return { reason, message, class: refusalClasses.find((c) => c === refusalClass) ?? 'precondition' };
 }
 
+/** About what a remembered request takes, in bytes; the state takes about what the events' JSON does. */
+const requestSize = 250;
+
 export class LoadedStream {
   readonly decider: Decider;
   readonly requests = new Map<string, StoredOutcome>();
   revision = noStream;
   position: Position = logStart;
+  #size = 1_000;
 
   constructor(kind: AggregateCommand['aggregate']) {
     this.decider = newDecider(kind);
@@ -63,10 +67,9 @@ export class LoadedStream {
 
   /** Takes note of a stored event that the decider has evolved over. */
   remember(recorded: RecordedEvent, event: DomainEvent): void {
-    this.revision = recorded.revision;
-    this.position = recorded.position;
     const metadata = readMetadata(recorded.metadata);
     if (metadata) this.rememberRequest(metadata.requestId, metadata.contentHash, recorded, event);
+    else this.#take(recorded);
   }
 
   /** As `remember`, for an event this process has just stored and whose request it knows. */
@@ -76,14 +79,19 @@ export class LoadedStream {
     recorded: RecordedEvent,
     event: DomainEvent,
   ): void {
-    this.revision = recorded.revision;
-    this.position = recorded.position;
+    this.#take(recorded);
     const { revision, position } = recorded;
     this.requests.set(requestId, { contentHash, refusal: refusalIn(event), revision, position });
   }
 
-  /** What it weighs in the cache, in events. */
-  get weight(): number {
-    return this.revision + 2;
+  #take({ revision, position, data }: RecordedEvent): void {
+    this.revision = revision;
+    this.position = position;
+    this.#size += requestSize + data.length;
+  }
+
+  /** About how many bytes it keeps in memory. */
+  get size(): number {
+    return this.#size;
   }
 }

@@ -27,6 +27,12 @@ const minorUnitExponent = (currency: string): number => EXPONENTS.get(currency) 
 /** Whether the wire and the database can hold it. */
 export const fitsInt64 = (value: bigint): boolean => value >= INT64_MIN && value <= INT64_MAX;
 
+/**
+ * The most one document may come to, in minor units: ten thousand million pounds. Figures and boards sum documents
+ * in 64 bits, and so have room for nine million of the largest.
+ */
+export const largestDocumentMinor = 10n ** 12n;
+
 /** What a decision answers when an amount or a sum does not fit. */
 export const amountOverflow = (what: string) =>
   refuse('invalid', 'AMOUNT_OVERFLOW', `${what} does not fit 64 bits`);

@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=64
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
+import { ListenError } from '../api/server.ts';
+import { EventStoreUnavailable } from '../eventstore/port.ts';
 import { ConfigurationError, serverConfiguration } from '../operations/configuration.ts';
 import { PostgresStartError } from '../operations/postgres/index.ts';
 import { demo } from './demo.ts';
@@ -110,8 +112,13 @@ try {
     process.stderr.write(`tallyback: ${error.message}\n\nSee tallyback --help.\n`);
     process.exitCode = 2;
   } else {
-    const known = error instanceof PostgresStartError;
-    process.stderr.write(`tallyback: ${known || !(error instanceof Error) ? String(error) : error.stack}\n`);
+    const expected =
+      error instanceof PostgresStartError ||
+      error instanceof EventStoreUnavailable ||
+      error instanceof ListenError;
+    process.stderr.write(
+      `tallyback: ${expected || !(error instanceof Error) ? String(error) : error.stack}\n`,
+    );
     process.exitCode = 1;
   }
 }

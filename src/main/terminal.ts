@@ -14,6 +14,12 @@ export interface Terminal {
 export function openTerminal(): Terminal {
   const controller = new AbortController();
   const interrupted = new Promise<void>((resolve) => {
+    // Whoever read us has gone: there is nobody to go on for. Without a listener the process would fall over.
+    process.stdout.on('error', () => {
+      controller.abort();
+      resolve();
+    });
+    process.stderr.on('error', () => undefined);
     for (const name of ['SIGINT', 'SIGTERM'] as const) {
       process.on(name, () => {
         if (controller.signal.aborted) process.exit(130);

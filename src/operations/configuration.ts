@@ -42,8 +42,8 @@ export function serverConfiguration(
     problems.push(`the address to listen on must be HOST:PORT, not "${listen}"`);
   }
   const databaseUrl = env['DATABASE_URL'] || undefined;
-  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
-    problems.push('DATABASE_URL must start with postgres:// or postgresql://');
+  if (databaseUrl !== undefined && !(/^postgres(ql)?:\/\//.test(databaseUrl) && URL.canParse(databaseUrl))) {
+    problems.push('DATABASE_URL must be a URL that starts with postgres:// or postgresql://');
   }
   const tokenKey = env['TALLYBACK_TOKEN_KEY'] || undefined;
   if (tokenKey !== undefined && tokenKey.length < 32) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { requestWithdrawal as requestWithdrawalMapping } from '../../src/api/commands/account.ts';
 import {
   CommandUnavailable,
   type CommandOutcome,
@@ -163,15 +164,21 @@ describe('records', () => {
     expect(api.log.join()).toContain('secret');
   });
 
-  test('that cannot even be read for such a reason are answered under their own sequence', async () => {
-    await start({
-      clock: () => {
-        throw new RangeError('no time');
-      },
+  test('that cannot even be made a command for such a reason are answered under their own sequence', async () => {
+    const broken = vi.spyOn(requestWithdrawalMapping, 'toCommand').mockImplementation(() => {
+      throw new RangeError('secret');
     });
-    const sequence = ingesting.send(withdrawal({ occurredAt: undefined }));
-    await until(() => ingesting.verdicts.length === 1);
-    expect(ingesting.outcomes).toEqual(new Map([[sequence, 'INTERNAL_ERROR']]));
+    ingesting.send(stock());
+    ingesting.send(withdrawal());
+    await until(() => ingesting.verdicts.length === 2);
+    broken.mockRestore();
+    expect(ingesting.outcomes).toEqual(
+      new Map([
+        [1n, 'accepted'],
+        [2n, 'INTERNAL_ERROR'],
+      ]),
+    );
+    expect(api.refusedRecords.kept.map(({ reason }) => reason)).toEqual(['INTERNAL_ERROR']);
   });
 
   test('refused are listed, page by page', async () => {

@@ -24,10 +24,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.close());
 
-const outageCodes = [
-  ...['ECONNREFUSED', 'ECONNRESET', '08000', '08003', '08006', '40001', '40P01'],
-  ...['53300', '57014', '57P01', '57P02', '57P03'],
-];
+const outageCodes =
+  'ECONNREFUSED ECONNRESET 08000 08003 08006 40001 40P01 53300 57014 57P01 57P02 57P03'.split(' ');
 /** What the Postgres driver says without a code. */
 const outageTexts = [
   'Connection terminated',

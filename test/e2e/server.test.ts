@@ -185,6 +185,15 @@ describe('a server', () => {
     });
   });
 
+  test('whose reader has gone away stops cleanly instead of falling over', async () => {
+    const { child, exited, connection } = await serve();
+    child.stdout?.destroy();
+    // It finds out with the next line it writes.
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+    connection.close();
+  });
+
   test('on a data folder that is in use is refused with the reason', async () => {
     await serve();
     const second = startTallyback(['serve', '--data', folder, '--listen', '127.0.0.1:0']);

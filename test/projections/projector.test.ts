@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import pg from 'pg';
 import { logStart, type Position } from '../../src/eventstore/port.ts';
-import { claimCheckpoint, openCheckpoint } from '../../src/projections/engine/checkpoint.ts';
+import {
+  claimCheckpoint,
+  openCheckpoint,
+  reportCheckpoints,
+} from '../../src/projections/engine/checkpoint.ts';
+import { systemTiming } from '../../src/projections/engine/edges.ts';
 import { Fenced } from '../../src/projections/engine/errors.ts';
 import { Line } from '../../src/projections/engine/line.ts';
 import { ProgressHub } from '../../src/projections/engine/progress.ts';
 import { defineReadModel, type ReadModel } from '../../src/projections/engine/read-model.ts';
-import { replayReadModel } from '../../src/projections/engine/replay.ts';
+import { replayReadModel, resetReadModel } from '../../src/projections/engine/replay.ts';
 import { balance, readModels, stock } from '../../src/projections/index.ts';
 import { event } from './support/events.ts';
 import { caughtUp, openHouse, until } from './support/house.ts';
@@ -134,7 +139,7 @@ describe('a fold that throws', () => {
   };
 
   test('stops its read model before the event, and no other', async () => {
-    const { store, historian, start, dump, lines } = await openHouse();
+    const { pool, store, historian, start, dump, lines } = await openHouse();
     const projections = await start({ models: [brittle, stock] });
     const history = someHistory(200, 6);
     const at = history.findIndex((one) => one.event.type === 'ReturnTaken');
@@ -150,6 +155,12 @@ describe('a fold that throws', () => {
     ]);
     expect(projections.status()[0]?.error).toContain('no returns, please');
     expect(lines.join('\n')).toContain('brittle has stopped');
+    // Seen from outside, too.
+    const report = async (): Promise<unknown> => (await reportCheckpoints(pool))[0];
+    const error = projections.status()[0]?.error;
+    await expect
+      .poll(report)
+      .toMatchObject({ name: 'projection:brittle', position: last, failure: { error, at: failedAt } });
 
     // Mended, it goes on where it stood.
     await projections.stop();
@@ -157,6 +168,7 @@ describe('a fold that throws', () => {
     const again = await start({ models: [mended, tally] });
     await caughtUp(again, store, [mended, tally]);
     expect((await dump([mended])).replace('brittle', 'tally')).toBe(await dump([tally]));
+    expect(await report()).toMatchObject({ name: 'projection:brittle', failure: undefined });
   });
 });
 
@@ -197,6 +209,19 @@ describe('progress', () => {
       status: 'rejected',
       reason: { message: 'projections have been stopped' },
     });
+  });
+
+  test('what was reached before a replay by another process is not reached any more', async () => {
+    const { pool, store, historian, start } = await openHouse();
+    // Its writer has nothing to do, and so does not hear that it has been replaced.
+    const projections = await start({ models: [balance], delays: { keepAlive: 3_600_000 } });
+    await historian.append(someHistory(20, 11));
+    await caughtUp(projections, store, [balance]);
+    await resetReadModel(pool, balance, new AbortController().signal, systemTiming);
+
+    expect(await projections.progress.through(name)).toEqual(logStart);
+    const waiting = projections.progress.reached(name, await store.head(), AbortSignal.timeout(200));
+    await expect(waiting).rejects.toThrow(/timeout/);
   });
 
   test('listeners hear of advances, here and in other processes, until they stop listening', async () => {

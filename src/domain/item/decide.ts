@@ -51,8 +51,11 @@ function receive(state: ItemState, command: Of<'receive'>): ItemDecision {
 function moveForOrder(state: ItemState, command: Of<'sell' | 'take-back'>): ItemDecision {
   const { quantity, orderId, at } = command;
   const delta = command.kind === 'sell' ? -quantity : quantity;
-  const refused = checkUnits(quantity) ?? checkChange(state, delta);
-  if (refused !== undefined) return refused;
+  const invalid = checkUnits(quantity);
+  if (invalid !== undefined) return invalid;
+  // Reported sales are facts, whatever the item allows: one refused for shortage would be lost, and its return
+  // would make stock out of nothing.
+  if (!fitsInt64(state.onHand + delta)) return amountOverflow('the stock');
   const data = { level: levelAfter(state, command, delta), occurredAt: at, quantity, orderId };
   return command.kind === 'sell'
     ? accept({ type: 'StockSold', data })

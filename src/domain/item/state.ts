@@ -3,7 +3,8 @@
  * released (they stay), once.
  *
  * An item that nobody has defined allows negative stock: history and the sales a shop reports arrive without
- * an opening stock, and refusing them would lose them. `define` makes it strict.
+ * an opening stock, and refusing them would lose them. `define` makes it strict: what is decided here (reserve,
+ * adjust) then never takes it below what is promised. A reported sale always counts, and may show an oversell.
  */
 import { BrokenInvariant, present } from '../aggregate.ts';
 import type { DomainEvent } from '../events.ts';

@@ -1,6 +1,6 @@
 /** From lines as reported to lines as recorded: checked, with their amounts. */
 import { refuse, type Decision } from '../aggregate.ts';
-import { amountOverflow, fitsInt64, lineAmountMinor, parsePrice } from '../money.ts';
+import { amountOverflow, fitsInt64, largestDocumentMinor, lineAmountMinor, parsePrice } from '../money.ts';
 import type { OrderLine } from '../../gen/tallyback/events/v1/order.ts';
 import type { ReportedLine } from './commands.ts';
 
@@ -30,7 +30,13 @@ export function recordLines(
     if (invalid !== undefined) return invalid;
     const amountMinor = lineAmountMinor(unitPrice, quantity, currency);
     total += amountMinor;
-    if (!fitsInt64(total)) return amountOverflow('the amount of the lines');
+    if (total > largestDocumentMinor) {
+      return refuse(
+        'invalid',
+        'AMOUNT_OVERFLOW',
+        `the lines come to more than ${largestDocumentMinor} minor units`,
+      );
+    }
     lines.push({
       lineNo,
       sku,

@@ -89,8 +89,8 @@ export class LogWatch {
 
   async #listen(signal: AbortSignal): Promise<void> {
     // One listener for the whole loop: the signal lives as long as it, connections may not.
-    let hangUp = (): void => undefined;
-    signal.addEventListener('abort', () => hangUp(), { once: true });
+    let hangUp: (() => void) | undefined;
+    signal.addEventListener('abort', () => hangUp?.(), { once: true });
     for (let attempt = 0; !signal.aborted; attempt++) {
       const client = this.#connect();
       const ended = new Promise<void>((resolve) => {

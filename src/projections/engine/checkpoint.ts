@@ -117,7 +117,12 @@ export interface CheckpointReport {
 }
 
 export async function reportCheckpoints(pool: pg.Pool): Promise<readonly CheckpointReport[]> {
-  const { rows } = await pool.query<{ name: string; position: string; at: string | null; error: string | null }>(
+  const { rows } = await pool.query<{
+    name: string;
+    position: string;
+    at: string | null;
+    error: string | null;
+  }>(
     `select name, position, failed_at_position as at, case when failed_epoch = epoch then error end as error
      from tallyback.checkpoint order by name`,
   );

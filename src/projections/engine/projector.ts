@@ -10,7 +10,13 @@
  */
 import type pg from 'pg';
 import { logStart, type EventStore, type Position } from '../../eventstore/port.ts';
-import { claimCheckpoint, type Held, recordFailure, seeCheckpoint, takeOverCheckpoint } from './checkpoint.ts';
+import {
+  claimCheckpoint,
+  type Held,
+  recordFailure,
+  seeCheckpoint,
+  takeOverCheckpoint,
+} from './checkpoint.ts';
 import { errorText, Fenced, FoldFailed, isPermanent, OtherVersion } from './errors.ts';
 import { follow } from './follow.ts';
 import type { ProgressHub } from './progress.ts';
