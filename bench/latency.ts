@@ -1,9 +1,6 @@
 /** From the moment a command was due to be sent to the message on an open watch, at a fixed rate. */
 import { randomUUID } from 'node:crypto';
-import {
-  AccountCommandServiceClient,
-  AdjustBalanceRequest,
-} from '../src/gen/tallyback/account/v1/account_command_service.ts';
+import { AccountCommandServiceClient } from '../src/gen/tallyback/account/v1/account_command_service.ts';
 import {
   AccountQueryServiceClient,
   WatchBalancesRequest,
@@ -11,7 +8,7 @@ import {
 import { OrderCommandServiceClient } from '../src/gen/tallyback/order/v1/order_command_service.ts';
 import { latencies, type Latencies, openLoop } from './measure.ts';
 import { tallyback } from './processes.ts';
-import { connect, order, publishProgramme, unary } from './requests.ts';
+import { adjustment, connect, order, publishProgramme, unary } from './requests.ts';
 import type { Result } from './result.ts';
 
 /** Every command is for a member of its own, so that each message answers one command. */
@@ -70,20 +67,7 @@ export async function latency(seconds: number): Promise<Result[]> {
   let orderCount = 0;
   for (const perSecond of [200, 500]) {
     const direct = await measure(server.address, seconds, perSecond, (member, n) =>
-      unary(
-        accounts.adjustBalance.bind(accounts),
-        AdjustBalanceRequest.fromPartial({
-          requestId: randomUUID(),
-          member,
-          currency: 'GBP',
-          occurredAt: new Date(Date.UTC(2026, 0, 1) + n),
-          adjustmentId: 'a',
-          amountMinor: 100n,
-          reason: 'bench',
-          requestedBy: 'x',
-          approvedBy: 'y',
-        }),
-      ),
+      unary(accounts.adjustBalance.bind(accounts), adjustment(member, n)),
     );
     const withPolicy = await measure(server.address, seconds, perSecond, (member) =>
       unary(orders.trackOrder.bind(orders), { ...order(orderCount++), member }),

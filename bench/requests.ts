@@ -1,6 +1,7 @@
 /** Requests the scenarios send. */
 import { randomUUID } from 'node:crypto';
 import { type ChannelOptions, type Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { AdjustBalanceRequest } from '../src/gen/tallyback/account/v1/account_command_service.ts';
 import { TrackOrderRequest } from '../src/gen/tallyback/order/v1/order_command_service.ts';
 import {
   ProgrammeCommandServiceClient,
@@ -63,3 +64,17 @@ export async function publishProgramme(address: string): Promise<void> {
   await unary((q: PublishRuleSetRequest, done) => programmes.publishRuleSet(q, done), request);
   programmes.close();
 }
+
+/** A credit of one unit; `n` makes it one of its own. */
+export const adjustment = (member: string, n: number): AdjustBalanceRequest =>
+  AdjustBalanceRequest.fromPartial({
+    requestId: randomUUID(),
+    member,
+    currency: 'GBP',
+    occurredAt: new Date(Date.UTC(2026, 0, 1) + n),
+    adjustmentId: `adjustment-${n}`,
+    amountMinor: 1n,
+    reason: 'bench',
+    requestedBy: 'x',
+    approvedBy: 'y',
+  });

@@ -8,7 +8,21 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const node = (...args) => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
 
-node(join(root, 'scripts/generate.mjs'));
-const typescript = dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-node(join(typescript, 'bin/tsc'), '-p', 'tsconfig.build.json');
-chmodSync(join(root, 'dist/main/cli.js'), 0o755);
+const require = createRequire(import.meta.url);
+const compiler = () => {
+  try {
+    return join(dirname(require.resolve('typescript/package.json')), 'bin/tsc');
+  } catch {
+    return undefined;
+  }
+};
+
+const tsc = compiler();
+if (tsc) {
+  node(join(root, 'scripts/generate.mjs'));
+  node(tsc, '-p', 'tsconfig.build.json');
+  chmodSync(join(root, 'dist/main/cli.js'), 0o755);
+} else {
+  // Installed with --omit=dev, as an image is: dist/ was built before, or comes along.
+  console.log('The build tools are not installed; dist/ stays as it is.');
+}
