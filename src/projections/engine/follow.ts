@@ -85,7 +85,7 @@ export async function follow(options: FollowOptions): Promise<void> {
         const events = batches.reduce((sum, batch) => sum + batch.events.length, 0);
         options.took(events, caughtUp);
         done = until !== undefined && (caughtUp || comparePositions(line.handled, until) >= 0);
-        // Writing is to take about a quarter of the time: the busier the database, the more goes into one write.
+        // Writing is to take about a quarter of the time at most: the busier the database, the more goes into one write.
         const pace = Math.min(delays.longestPace, Math.max(delays.pace, 4 * line.writeTime));
         const rest = fedAt + pace - timing.monotonic();
         if (changedRows > 0 && caughtUp && !done && rest > 0) await timing.sleep(rest, subscription.signal);
