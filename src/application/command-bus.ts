@@ -41,13 +41,6 @@ interface Waiting {
 
 const batchSize = 128;
 
-/** Commands that usually are the first of their stream. */
-const opensStream = ({ aggregate, command }: CommandRequest): boolean =>
-  aggregate === 'order' &&
-  (command.kind === 'track' ||
-    command.kind === 'report-return' ||
-    command.kind === 'report-stock-adjustment');
-
 export function commandBus(options: CommandBusOptions): CommandBus {
   const { store, timing, patienceMs = 10_000, maxOpen = 100_000 } = options;
   const cache = new LRUCache<string, LoadedStream>({
@@ -75,7 +68,7 @@ export function commandBus(options: CommandBusOptions): CommandBus {
     let open = batch;
     for (let attempt = 0; open.length > 0; attempt++) {
       try {
-        open = await attemptOnce(stream, open, attempt === 0);
+        open = await attemptOnce(stream, open);
       } catch (error) {
         cache.delete(stream);
         if (!(error instanceof EventStoreUnavailable)) throw error;
@@ -88,25 +81,15 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   }
 
   /** Settles what it can; returns what must be tried again with fresh state. */
-  async function attemptOnce(
-    stream: string,
-    batch: readonly Waiting[],
-    firstTry: boolean,
-  ): Promise<readonly Waiting[]> {
+  async function attemptOnce(stream: string, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
-    const cached = cache.get(stream);
+    const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
     // Out of the cache while its state runs ahead of the log.
     cache.delete(stream);
-    // A report usually is the first of its stream: taken for that, it costs no read, and the expected revision
-    // tells when it was not.
-    const guessed = !cached && firstTry && batch.every(({ request }) => opensStream(request));
-    const loaded =
-      cached ?? (guessed ? new LoadedStream(kind) : await LoadedStream.load(store, kind, stream));
 
     const requests = batch.map((waiting) => waiting.request);
     const decided = decideBatch(loaded, requests);
-    if (guessed && decided.events.length === 0) return batch;
     const bug = decided.drafts.findIndex((draft) => draft.kind === 'failed');
     if (bug >= 0) {
       const draft = decided.drafts[bug];

@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { commandBus } from '../../src/application/command-bus.ts';
-import { type CommandBus, type CommandOutcome, CommandUnavailable } from '../../src/application/commands.ts';
+import {
+  type CommandBus,
+  type CommandOutcome,
+  type CommandRequest,
+  CommandUnavailable,
+} from '../../src/application/commands.ts';
 import { decodeEvent } from '../../src/domain/codec.ts';
 import { MemoryEventStore } from '../support/memory-event-store.ts';
-import { item, itemRequest, receive, reserve, virtualTiming } from './support.ts';
+import { item, itemRequest, receive, reserve, uuid, virtualTiming } from './support.ts';
 
 let store: MemoryEventStore;
 let bus: CommandBus;
@@ -190,4 +195,23 @@ test('commands whose events are too much for one append are stored in several, i
   );
   expect(store.appends).toBeGreaterThan(2);
   expect(store.appends).toBeLessThan(10);
+});
+
+test('a report repeated to a restarted process is a duplicate, and with other content an error', async () => {
+  const report = (contentHash: string): CommandRequest => ({
+    requestId: uuid(1),
+    contentHash,
+    aggregate: 'order',
+    command: {
+      kind: 'report-stock-adjustment',
+      source: 'net',
+      externalId: 'd1',
+      merchant: 'shop',
+      at: item().at,
+      lines: [{ lineNo: 1, sku: 'mug', delta: 1n, reason: contentHash }],
+    },
+  });
+  await bus.execute(report('a'));
+  expect(await freshBus().execute(report('a'))).toMatchObject({ kind: 'accepted', duplicate: true });
+  expect(await freshBus().execute(report('b'))).toEqual({ kind: 'request-id-reused' });
 });
