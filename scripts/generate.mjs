@@ -32,7 +32,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 run('generate');
 // The descriptors, for validation and reflection, as a module: nothing to find on disk at run time.
-const image = run('build', '--as-file-descriptor-set', '-o', '-#format=binpb');
+const image = run('build', 'proto', '--as-file-descriptor-set', '-o', '-#format=binpb');
 writeFileSync(
   join(out, 'descriptors.ts'),
   `/** The contract's FileDescriptorSet, base64. */\nexport const descriptorSet =\n  '${image.toString('base64')}';\n`,

@@ -7,12 +7,14 @@
  *   appended     → outcomes; the stream goes (back) into the cache
  *   conflict     → somebody else wrote: reload, decide again
  *   id in use    → the request id wrote elsewhere: that request gets `request-id-reused`, the others go on
+ *   too large    → the batch in halves; a request that is too large by itself is refused, as an event like any
+ *                  other refusal
  *   unavailable  → unknown whether stored: reload and look (ids are derived from the request, the expected
  *                  revision is exact, so nothing can be stored twice); after `patienceMs`, CommandUnavailable
  *                  for the batch and all that waits behind it, so that order within the stream is kept
  */
 import { LRUCache } from 'lru-cache';
-import { type EventStore, EventStoreUnavailable, type RecordedEvent } from '../eventstore/port.ts';
+import { AppendTooLarge, type EventStore, EventStoreUnavailable, type Position } from '../eventstore/port.ts';
 import { streamOf } from './aggregates.ts';
 import { type CommandBus, type CommandOutcome, type CommandRequest, CommandUnavailable } from './commands.ts';
 import { type DecidedBatch, decideBatch, type Draft } from './decide-batch.ts';
@@ -63,14 +65,20 @@ export function commandBus(options: CommandBusOptions): CommandBus {
     mailboxes.delete(stream);
   }
 
-  async function carryOut(stream: string, batch: readonly Waiting[]): Promise<void> {
+  async function carryOut(stream: string, batch: readonly Waiting[], tooLarge = false): Promise<void> {
     const giveUpAt = timing.monotonic() + patienceMs;
     let open = batch;
     for (let attempt = 0; open.length > 0; attempt++) {
       try {
-        open = await attemptOnce(stream, open);
+        open = await attemptOnce(stream, open, tooLarge);
       } catch (error) {
         cache.delete(stream);
+        if (error instanceof AppendTooLarge && !tooLarge) {
+          if (open.length === 1) return carryOut(stream, open, true);
+          const half = Math.ceil(open.length / 2);
+          await carryOut(stream, open.slice(0, half));
+          return carryOut(stream, open.slice(half));
+        }
         if (!(error instanceof EventStoreUnavailable)) throw error;
         if (timing.monotonic() > giveUpAt) {
           throw new CommandUnavailable('the event store does not answer', { cause: error });
@@ -81,7 +89,11 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   }
 
   /** Settles what it can; returns what must be tried again with fresh state. */
-  async function attemptOnce(stream: string, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+  async function attemptOnce(
+    stream: string,
+    batch: readonly Waiting[],
+    tooLarge: boolean,
+  ): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
     const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
@@ -89,7 +101,7 @@ export function commandBus(options: CommandBusOptions): CommandBus {
     cache.delete(stream);
 
     const requests = batch.map((waiting) => waiting.request);
-    const decided = decideBatch(loaded, requests);
+    const decided = decideBatch(loaded, requests, tooLarge);
     const bug = decided.drafts.findIndex((draft) => draft.kind === 'failed');
     if (bug >= 0) {
       const draft = decided.drafts[bug];
@@ -100,7 +112,7 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       const result = await store.append(stream, loaded.revision, decided.events);
       if (result.kind === 'conflict') return batch;
       if (result.kind === 'id-in-use') return settleReused(stream, batch, decided, result);
-      rememberAll(loaded, requests, decided, result.events);
+      rememberAll(loaded, requests, decided, result);
     }
     cache.set(stream, loaded);
     settle(loaded, batch, decided.drafts);
@@ -165,14 +177,18 @@ function rememberAll(
   loaded: LoadedStream,
   requests: readonly CommandRequest[],
   decided: DecidedBatch,
-  recorded: readonly RecordedEvent[],
+  end: { readonly revision: number; readonly position: Position },
 ): void {
+  const before = end.revision - decided.events.length;
   for (const [index, draft] of decided.drafts.entries()) {
     const request = requests[index];
     if (draft.kind !== 'appending' || !request) continue;
     for (let n = draft.first; n < draft.first + draft.count; n++) {
-      const [stored, event] = [recorded[n], decided.decoded[n]];
-      if (stored && event) loaded.rememberRequest(request.requestId, request.contentHash, stored, event);
+      const [encoded, event] = [decided.events[n], decided.decoded[n]];
+      if (!encoded || !event) continue;
+      // The position of the whole append, the only one a store tells: never before the event's own.
+      const stored = { revision: before + 1 + n, position: end.position, data: encoded.data };
+      loaded.rememberRequest(request.requestId, request.contentHash, stored, event);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Decides several commands for one stream, each on the state the ones before it leave. Nothing is stored here. */
 import { v5 as uuidv5 } from 'uuid';
-import type { Decision } from '../domain/aggregate.ts';
+import type { Decision, Refusal } from '../domain/aggregate.ts';
 import { encodeEvent } from '../domain/codec.ts';
 import type { DomainEvent } from '../domain/events.ts';
 import type { NewEvent } from '../eventstore/port.ts';
@@ -35,6 +35,12 @@ export function storedOutcome(stored: StoredOutcome, contentHash: string | undef
     : { kind: 'accepted', revision, position, duplicate: true, unchanged: false };
 }
 
+const tooLarge: Refusal = {
+  class: 'invalid',
+  reason: 'COMMAND_TOO_LARGE',
+  message: 'what follows from this is more than can be stored at once; send it in parts',
+};
+
 function eventsOf(decision: Decision, request: CommandRequest): readonly DomainEvent[] {
   if (decision.kind === 'accepted') return decision.events;
   const { reason, message, class: refusalClass } = decision.refusal;
@@ -49,9 +55,14 @@ const batchLength = 8 * 1024 * 1024;
 
 /**
  * Evolves `loaded` over what it decides: drop it unless all events are then stored. Has drafts for the first
- * requests only, if the events of all would be too much.
+ * requests only, if the events of all would be too much. `refuse`: whatever is accepted and leads to events is refused
+ * instead, for being too large.
  */
-export function decideBatch(loaded: LoadedStream, requests: readonly CommandRequest[]): DecidedBatch {
+export function decideBatch(
+  loaded: LoadedStream,
+  requests: readonly CommandRequest[],
+  refuse = false,
+): DecidedBatch {
   const drafts: Draft[] = [];
   const events: NewEvent[] = [];
   const decoded: DomainEvent[] = [];
@@ -77,7 +88,9 @@ export function decideBatch(loaded: LoadedStream, requests: readonly CommandRequ
     }
     inBatch.set(request.requestId, index);
     try {
-      const own = eventsOf(loaded.decider.decide(request), request);
+      const decision = loaded.decider.decide(request);
+      const refused = refuse && decision.kind === 'accepted' && decision.events.length > 0;
+      const own = eventsOf(refused ? { kind: 'refused', refusal: tooLarge } : decision, request);
       const metadata = own.length > 0 ? writeMetadata(request) : '';
       drafts.push({ kind: 'appending', first: events.length, count: own.length });
       for (const [n, event] of own.entries()) {

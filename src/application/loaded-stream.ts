@@ -76,7 +76,7 @@ export class LoadedStream {
   rememberRequest(
     requestId: string,
     contentHash: string | undefined,
-    recorded: RecordedEvent,
+    recorded: Pick<RecordedEvent, 'revision' | 'position' | 'data'>,
     event: DomainEvent,
   ): void {
     this.#take(recorded);
@@ -84,7 +84,7 @@ export class LoadedStream {
     this.requests.set(requestId, { contentHash, refusal: refusalIn(event), revision, position });
   }
 
-  #take({ revision, position, data }: RecordedEvent): void {
+  #take({ revision, position, data }: Pick<RecordedEvent, 'revision' | 'position' | 'data'>): void {
     this.revision = revision;
     this.position = position;
     this.#size += requestSize + data.length;

@@ -153,7 +153,8 @@ function requestsFor(
   const correlationId = readMetadata(recorded.metadata)?.correlationId;
   return policy.react(event, { programme }).map((target, index): CommandRequest => {
     const request = {
-      requestId: uuidv5(`${policy.name}/${index}`, recorded.id),
+      // By stream too: not every store keeps ids from being used in two streams.
+      requestId: uuidv5(`${policy.name}/${index}/${recorded.stream}`, recorded.id),
       contentHash: undefined,
       causationId: recorded.id,
       correlationId,

@@ -51,11 +51,11 @@ export interface RecordedEvent extends NewEvent {
 }
 
 export type AppendResult =
-  /** Stored, durably; also when these very events had been stored at this place before. */
-  | { readonly kind: 'appended'; readonly events: readonly RecordedEvent[] }
+  /** Stored, durably; also when these very events had been stored at this place before. Of the last of them: */
+  | { readonly kind: 'appended'; readonly revision: number; readonly position: Position }
   /** The stream does not end at the expected revision; nothing was stored. */
   | { readonly kind: 'conflict'; readonly actualRevision: number }
-  /** One of the ids belongs to another event somewhere in the log; nothing was stored. */
+  /** One of the ids belongs to another event; nothing was stored. Only stores that keep ids unique say so. */
   | { readonly kind: 'id-in-use'; readonly id: string; readonly stream: string; readonly revision: number };
 
 export interface SubscribeOptions {
@@ -80,14 +80,29 @@ export class EventStoreUnavailable extends Error {
   override readonly name = 'EventStoreUnavailable';
 }
 
+/** The events of an append are together more than the store takes at once; nothing was stored. */
+export class AppendTooLarge extends Error {
+  override readonly name = 'AppendTooLarge';
+}
+
+/** That a log was copied from another one (`copy-log`). */
+export interface LogOrigin {
+  /** Id of the store it was copied from. */
+  readonly storeId: string;
+  /** False while the copy is being made: nothing else may use the log before it is true. */
+  readonly complete: boolean;
+}
+
 export interface EventStore {
   /** Tells this store from every other; stable over restarts. */
   readonly id: string;
+  /** Where its log came from; undefined for a log that began here. As it was when the store was opened. */
+  readonly origin: LogOrigin | undefined;
   /**
    * Appends all events or none, if the stream ends at `expectedRevision` (exact; `noStream` for none).
-   * Resolves once they are durable. Rejects with EventStoreUnavailable when the outcome is unknown, and with
-   * RangeError for what no store takes: no events, an id that is no UUID or comes twice, an impossible revision,
-   * an empty name or text, contents beyond the adapter's bounds.
+   * Resolves once they are durable. Rejects with EventStoreUnavailable when the outcome is unknown, with
+   * AppendTooLarge, and with RangeError for what no store takes: no events, an id that is no UUID or comes twice,
+   * an impossible revision, an empty or too long name, an empty text.
    */
   append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<AppendResult>;
   /** The stream's events from a revision on (default 0), in order. An unknown stream is empty. */
@@ -101,8 +116,17 @@ export interface EventStore {
    * EventStoreUnavailable if the store is closed under it, and an adapter's own error if the log is damaged.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
-  /** Position of the last event; `logStart` for an empty log. Rejects with EventStoreUnavailable. */
+  /**
+   * Position of the last event; `logStart` for an empty log. In a store that others use too it may be the
+   * position of an event that is not ours, and that no subscription delivers. Rejects with EventStoreUnavailable.
+   */
   head(): Promise<Position>;
   /** Settles the appends under way, then ends everything else. May be called again. */
   close(): Promise<void>;
+}
+
+/** A store opened to be filled with the log of another one. */
+export interface CopyTarget extends EventStore {
+  /** Says, durably, that the copy is complete: the log may be used from now on. */
+  completeCopy(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** What the event store has to say, as lines for operators. */
-import type { StoreLog } from '../eventstore/postgres/log.ts';
+import type { StoreLog } from '../eventstore/log.ts';
 
 export const storeLog =
   (log: (line: string) => void): StoreLog =>

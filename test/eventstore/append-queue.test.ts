@@ -1,6 +1,7 @@
 /** The queue alone, over a send function that the test holds in its hand. */
 import { describe, expect, it } from 'vitest';
-import type { Member, Outcome } from '../../src/eventstore/postgres/append-batch.ts';
+import type { Append } from '../../src/eventstore/check-append.ts';
+import type { Outcome } from '../../src/eventstore/postgres/append-batch.ts';
 import { AppendQueue } from '../../src/eventstore/postgres/append-queue.ts';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { newEvents, rejection } from './samples.ts';
@@ -9,7 +10,7 @@ class Sender {
   readonly batches: (readonly string[])[] = [];
   #settle: { resolve: (outcomes: Outcome[]) => void; reject: (error: unknown) => void } | undefined;
 
-  readonly send = (members: readonly Member[]): Promise<Outcome[]> => {
+  readonly send = (members: readonly Append[]): Promise<Outcome[]> => {
     this.batches.push(members.map((member) => member.stream));
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -30,7 +31,7 @@ class Sender {
   }
 }
 
-const member = (stream: string, count = 1): Member => ({
+const member = (stream: string, count = 1): Append => ({
   stream,
   expectedRevision: -1,
   events: newEvents(count),

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import {
   comparePositions,
-  type AppendResult,
   type EventStore,
   type LogBatch,
   type NewEvent,
@@ -22,19 +21,25 @@ export const newEvent = (fields: Partial<NewEvent> = {}): NewEvent => ({
 
 export const newEvents = (count: number): NewEvent[] => Array.from({ length: count }, () => newEvent());
 
-/** The events of an append that must have succeeded. */
-export function appended(result: AppendResult): readonly RecordedEvent[] {
-  if (result.kind !== 'appended') throw new Error(`not appended: ${JSON.stringify(result)}`);
-  return result.events;
-}
-
+/** Appends, which must succeed, and reads back what was stored, checking that the answer speaks of it. */
 export async function append(
   store: EventStore,
   stream: string,
   expectedRevision: number,
   events: readonly NewEvent[],
 ): Promise<readonly RecordedEvent[]> {
-  return appended(await store.append(stream, expectedRevision, events));
+  const result = await store.append(stream, expectedRevision, events);
+  if (result.kind !== 'appended') throw new Error(`not appended: ${result.kind}`);
+  const stored: RecordedEvent[] = [];
+  for await (const event of store.readStream(stream, { from: expectedRevision + 1 })) {
+    stored.push(event);
+    if (stored.length === events.length) break;
+  }
+  const last = stored.at(-1);
+  if (last?.revision !== result.revision || comparePositions(last.position, result.position) !== 0) {
+    throw new Error(`the answer speaks of revision ${result.revision}, the stream of ${last?.revision}`);
+  }
+  return stored;
 }
 
 export async function toArray<T>(items: AsyncIterable<T>): Promise<T[]> {

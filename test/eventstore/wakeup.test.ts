@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { orAborted, Wakeup } from '../../src/eventstore/postgres/wakeup.ts';
+import { orAborted, Wakeup } from '../../src/eventstore/wakeup.ts';
 import { rejection } from './samples.ts';
 
 describe('a wake-up', () => {

@@ -17,6 +17,7 @@ export type AppendFault = 'lose-request' | 'lose-answer';
 
 export class MemoryEventStore implements EventStore {
   readonly id = 'memory';
+  readonly origin = undefined;
   readonly log: RecordedEvent[] = [];
   /** Taken one per append. */
   readonly faults: (AppendFault | undefined)[] = [];
@@ -38,7 +39,7 @@ export class MemoryEventStore implements EventStore {
     const own = this.log.filter((event) => event.stream === stream);
     const there = own.slice(expectedRevision + 1, expectedRevision + 1 + events.length);
     if (there.length === events.length && there.every((event, n) => event.id === events[n]?.id)) {
-      return { kind: 'appended', events: there };
+      return appended(there);
     }
     if (own.length - 1 !== expectedRevision) return { kind: 'conflict', actualRevision: own.length - 1 };
     for (const { id } of events) {
@@ -57,7 +58,7 @@ export class MemoryEventStore implements EventStore {
     });
     this.log.push(...recorded);
     for (const wake of this.#wake) wake();
-    return { kind: 'appended', events: recorded };
+    return appended(recorded);
   }
 
   async *readStream(stream: string, options: { readonly from?: number } = {}): AsyncIterable<RecordedEvent> {
@@ -99,4 +100,10 @@ export class MemoryEventStore implements EventStore {
   #end(): Position {
     return this.log.at(-1)?.position ?? logStart;
   }
+}
+
+function appended(events: readonly RecordedEvent[]): AppendResult {
+  const last = events.at(-1);
+  if (!last) throw new Error('an append of no events');
+  return { kind: 'appended', revision: last.revision, position: last.position };
 }

@@ -15,7 +15,8 @@
  * lack of room. What is bounded is a batch, and how long an append may wait while the database fails.
  */
 import { EventStoreUnavailable } from '../port.ts';
-import { lengthOf, type Member, type Outcome } from './append-batch.ts';
+import { type Append, lengthOf } from '../check-append.ts';
+import type { Outcome } from './append-batch.ts';
 import { unavailable } from './database.ts';
 
 export interface QueueLimits {
@@ -28,7 +29,7 @@ export interface QueueLimits {
 }
 
 interface Waiting {
-  readonly member: Member;
+  readonly member: Append;
   readonly length: number;
   readonly since: number;
   readonly resolve: (outcome: Outcome) => void;
@@ -36,7 +37,7 @@ interface Waiting {
 }
 
 export class AppendQueue {
-  readonly #send: (members: readonly Member[]) => Promise<Outcome[]>;
+  readonly #send: (members: readonly Append[]) => Promise<Outcome[]>;
   readonly #limits: QueueLimits;
   readonly #clock: () => number;
   #waiting: Waiting[] = [];
@@ -52,7 +53,7 @@ export class AppendQueue {
    * frozen in between must not keep the server waiting for it, inside the lock that all appends need.
    */
   constructor(
-    send: (members: readonly Member[]) => Promise<Outcome[]>,
+    send: (members: readonly Append[]) => Promise<Outcome[]>,
     limits: QueueLimits,
     clock: () => number,
   ) {
@@ -61,7 +62,7 @@ export class AppendQueue {
     this.#clock = clock;
   }
 
-  append(member: Member): Promise<Outcome> {
+  append(member: Append): Promise<Outcome> {
     if (this.#closed) return Promise.reject(new EventStoreUnavailable('The event store is closed'));
     return new Promise((resolve, reject) => {
       const length = lengthOf(member.events);

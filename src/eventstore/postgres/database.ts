@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { EventStoreUnavailable } from '../port.ts';
-import { errorText, type StoreLog } from './log.ts';
+import { errorText, type StoreLog } from '../log.ts';
 
 export interface DatabaseOptions {
   /** What to connect to; `connectionString` wins over single fields, PG* variables fill the gaps. */

@@ -7,9 +7,9 @@
  */
 import type { Client } from 'pg';
 import { endClient } from './database.ts';
-import { backoff, type Edges } from './edges.ts';
+import { backoff, type Edges } from '../edges.ts';
 import { channel } from './log-notifier.ts';
-import { errorText, type StoreLog } from './log.ts';
+import { errorText, type StoreLog } from '../log.ts';
 import type { LogTail } from './log-tail.ts';
 
 export interface WatchOptions {

@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import type { ClientConfig } from 'pg';
 import {
+  AppendTooLarge,
   logStart,
   type AppendResult,
   type EventStore,
@@ -11,19 +12,20 @@ import {
   type RecordedEvent,
   type SubscribeOptions,
 } from '../port.ts';
-import { appendBatch, checkAppend, type Member, type Outcome } from './append-batch.ts';
+import { type Append, checkAppend, lengthOf } from '../check-append.ts';
+import { appendBatch, type Outcome } from './append-batch.ts';
 import { AppendQueue } from './append-queue.ts';
 import { Database } from './database.ts';
-import { systemEdges, type Edges } from './edges.ts';
+import { systemEdges, type Edges } from '../edges.ts';
 import { channel, LogNotifier } from './log-notifier.ts';
-import { silentLog, type StoreLog } from './log.ts';
+import { silentLog, type StoreLog } from '../log.ts';
 import { LogTail } from './log-tail.ts';
 import { LogWatch } from './log-watch.ts';
 import { readHead, readLogPage, readStreamPage, toPosition } from './rows.ts';
 import { ensureSchema } from './schema.ts';
 import { streamEvents } from './stream-reader.ts';
 import { subscription } from './subscription.ts';
-import { Wakeup } from './wakeup.ts';
+import { Wakeup } from '../wakeup.ts';
 
 export interface PostgresEventStoreOptions {
   readonly connectionString?: string;
@@ -61,6 +63,8 @@ const batchLimits = {
   batchLength: 4 * 1024 * 1024,
 };
 const notifyInterval = 10;
+/** Bounds what one statement has to carry (a text in Postgres ends at 1 GB). In UTF-16 units. */
+const largestAppend = 64 * 1024 * 1024;
 
 /**
  * Opens the log in a database (UTF-8), creating it if there is none.
@@ -89,6 +93,7 @@ export async function openPostgresEventStore(options: PostgresEventStoreOptions)
 
 class PostgresEventStore implements EventStore {
   readonly id: string;
+  readonly origin = undefined;
   readonly #database: Database;
   readonly #queue: AppendQueue;
   readonly #tail: LogTail;
@@ -133,9 +138,15 @@ class PostgresEventStore implements EventStore {
   }
 
   async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<AppendResult> {
-    const member = checkAppend(stream, expectedRevision, events);
-    const outcome = await this.#queue.append(member);
-    return outcome.kind === 'stored-before' ? await this.#storedBefore(member) : outcome;
+    const append = checkAppend(stream, expectedRevision, events);
+    if (lengthOf(append.events) > largestAppend) {
+      throw new AppendTooLarge(`One append holds at most ${largestAppend} characters`);
+    }
+    const outcome = await this.#queue.append(append);
+    if (outcome.kind !== 'stored' && outcome.kind !== 'stored-before') return outcome;
+    const last = outcome.kind === 'stored' ? outcome.events.at(-1) : await this.#lastOf(append);
+    if (!last) throw new Error(`An append to ${stream} was answered, but its events are not there`);
+    return { kind: 'appended', revision: last.revision, position: last.position };
   }
 
   readStream(
@@ -182,9 +193,9 @@ class PostgresEventStore implements EventStore {
   }
 
   /** Sends a batch; what it stored goes to this process's subscribers at once and is announced to the others. */
-  async #commit(members: readonly Member[]): Promise<Outcome[]> {
+  async #commit(members: readonly Append[]): Promise<Outcome[]> {
     const outcomes = await appendBatch(this.#database, members);
-    const stored = outcomes.flatMap((outcome) => (outcome.kind === 'appended' ? outcome.events : []));
+    const stored = outcomes.flatMap((outcome) => (outcome.kind === 'stored' ? outcome.events : []));
     const last = stored.at(-1);
     if (last) {
       this.#tail.committed(stored);
@@ -193,12 +204,10 @@ class PostgresEventStore implements EventStore {
     return outcomes;
   }
 
-  async #storedBefore({ stream, expectedRevision, events }: Member): Promise<AppendResult> {
-    const stored: RecordedEvent[] = [];
-    for await (const event of this.readStream(stream, { from: expectedRevision + 1 })) {
-      stored.push(event);
-      if (stored.length === events.length) break;
-    }
-    return { kind: 'appended', events: stored };
+  /** The last event of an append that had been stored before. */
+  async #lastOf({ stream, expectedRevision, events }: Append): Promise<RecordedEvent | undefined> {
+    for await (const event of this.readStream(stream, { from: expectedRevision + events.length }))
+      return event;
+    return undefined;
   }
 }

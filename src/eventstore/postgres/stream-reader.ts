@@ -1,7 +1,7 @@
 /** Reads one stream in pages, fetching the next page while the current one is handed out. */
 import type { RecordedEvent } from '../port.ts';
 import type { Page } from './rows.ts';
-import { orAborted } from './wakeup.ts';
+import { orAborted } from '../wakeup.ts';
 
 /**
  * `page` gives the events from a revision on. Throws what it throws, and the signal's reason when it aborts:

@@ -11,11 +11,11 @@
  * LogDamaged if the log has a hole, and EventStoreUnavailable when the store is closed under it.
  */
 import { EventStoreUnavailable, type LogBatch, type RecordedEvent, type SubscribeOptions } from '../port.ts';
-import { backoff, type Edges } from './edges.ts';
-import { errorText, type StoreLog } from './log.ts';
+import { backoff, type Edges } from '../edges.ts';
+import { errorText, type StoreLog } from '../log.ts';
 import type { LogTail } from './log-tail.ts';
 import { fromPosition, LogDamaged, toPosition, type Page } from './rows.ts';
-import { orAborted, type Wakeup } from './wakeup.ts';
+import { orAborted, type Wakeup } from '../wakeup.ts';
 
 export interface SubscriptionContext {
   readonly tail: LogTail;

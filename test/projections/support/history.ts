@@ -176,7 +176,7 @@ export class Historian {
       );
       if (result.kind !== 'appended') throw new Error(`not appended: ${result.kind}`);
       this.#ends.set(stream, end + run.length);
-      last = result.events.at(-1)?.position.commit ?? last;
+      last = result.position.commit;
     }
     return last;
   }

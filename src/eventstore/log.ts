@@ -1,4 +1,4 @@
-/** What the adapter tells its operator: outages and recoveries, never events or their contents. */
+/** What an adapter tells its operator: outages and recoveries, never events or their contents. */
 export type StoreLog = (
   level: 'debug' | 'info' | 'warn' | 'error',
   message: string,

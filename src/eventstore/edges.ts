@@ -1,5 +1,5 @@
 /**
- * Where this adapter touches what differs from run to run: the clock, randomness, waiting.
+ * Where the adapters touch what differs from run to run: the clock, randomness, waiting.
  * Everything else in the folder takes these as arguments, so that tests can replace them.
  */
 
