@@ -3,6 +3,8 @@
  * Everything else in the folder takes these as arguments, so that tests can replace them.
  */
 
+import { randomUUID } from 'node:crypto';
+
 export interface Edges {
   /** Milliseconds on a clock that never goes back; only differences mean anything. */
   readonly clock: () => number;
@@ -10,6 +12,16 @@ export interface Edges {
   readonly random: () => number;
   /** Resolves after that many milliseconds, or at once when the signal aborts. Never rejects. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** Calls `ring` once that many milliseconds have passed since the alarm was set, or last put off. */
+  readonly alarm: (milliseconds: number, ring: () => void) => Alarm;
+  /** A fresh UUID. */
+  readonly newId: () => string;
+}
+
+export interface Alarm {
+  /** The time starts afresh. */
+  putOff(): void;
+  stop(): void;
 }
 
 export const systemEdges: Edges = {
@@ -29,6 +41,11 @@ export const systemEdges: Edges = {
       const timer = setTimeout(done, milliseconds);
       signal.addEventListener('abort', done, { once: true });
     }),
+  alarm(milliseconds, ring) {
+    const timer = setTimeout(ring, milliseconds);
+    return { putOff: () => void timer.refresh(), stop: () => clearTimeout(timer) };
+  },
+  newId: () => randomUUID(),
 };
 
 /** Milliseconds to wait before attempt n (from 0): doubling from 50 to 2,000, each with 50 % jitter. */

@@ -125,6 +125,11 @@ export interface EventStore {
   close(): Promise<void>;
 }
 
+/** The store cannot be filled with that log: it holds something else, or all of it already. */
+export class CopyRefused extends Error {
+  override readonly name = 'CopyRefused';
+}
+
 /** A store opened to be filled with the log of another one. */
 export interface CopyTarget extends EventStore {
   /** Says, durably, that the copy is complete: the log may be used from now on. */

@@ -21,6 +21,7 @@ describe('the architecture', () => {
     ['domain/order/decide.ts', `import type { EventStore } from '../../eventstore/port.ts';`],
     ['domain/order/decide.ts', `const now = Date.now();`],
     ['eventstore/postgres/x.ts', `import {\n  encodeEvent,\n} from '../../domain/codec.ts';`],
+    ['eventstore/postgres/x.ts', `import { EventStoreDBClient } from '@eventstore/db-client';`],
     ['application/x.ts', `export { reader } from '../projections/engine/reader.ts';`],
     ['application/x.ts', `import { injectable } from 'inversify';`],
     ['projections/x.ts', `import type { CommandBus } from '../application/commands.ts';`],

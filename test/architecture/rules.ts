@@ -9,7 +9,10 @@ interface FolderRule {
 
 const rules: Readonly<Record<string, FolderRule>> = {
   domain: { folders: ['gen/tallyback/events'], packages: [] },
-  eventstore: { folders: [], packages: [/^pg$/, /^node:/] },
+  eventstore: {
+    folders: ['gen/event_store'],
+    packages: [/^pg$/, /^@eventstore\/db-client$/, /^@grpc\/grpc-js$/, /^node:/],
+  },
   application: {
     folders: ['domain', 'eventstore', 'gen/tallyback/events'],
     packages: [/^lru-cache$/, /^uuid$/, /^pg$/, /^node:/],
@@ -25,6 +28,12 @@ const rules: Readonly<Record<string, FolderRule>> = {
   operations: { folders: [], packages: [/^pg$/, /^node:/] },
   main: { folders: ['api', 'application', 'projections', 'domain', 'eventstore', 'operations', 'gen'] },
 };
+
+/** Packages that only some files may know. */
+const confined: readonly (readonly [RegExp, RegExp])[] = [
+  [/^@eventstore\/db-client/, /^eventstore\/eventstoredb\/client\.ts$/],
+  [/^@grpc\//, /^(?:api|main|eventstore\/eventstoredb)\//],
+];
 
 /** Files that are the edge: the only ones that may use the clock, chance, timers or the environment. */
 const edges = [/^main\//, /^operations\//, /\/edges\.ts$/];
@@ -66,6 +75,9 @@ export function violationsIn(file: string, source: string): string[] {
       if (!allowed) found.push(`${file} imports ${target}`);
     } else if (rule.packages && !rule.packages.some((allowed) => allowed.test(specifier))) {
       found.push(`${file} imports ${specifier}`);
+    }
+    for (const [name, files] of confined) {
+      if (name.test(specifier) && !files.test(file)) found.push(`${file} may not know ${specifier}`);
     }
   }
   const code = source.replaceAll(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, '');

@@ -2,6 +2,7 @@ import { EventEmitter, getEventListeners } from 'node:events';
 import { Client } from 'pg';
 import { expect, it } from 'vitest';
 import { LogTail } from '../../src/eventstore/postgres/log-tail.ts';
+import { systemEdges } from '../../src/eventstore/edges.ts';
 import { LogWatch } from '../../src/eventstore/postgres/log-watch.ts';
 
 class Unreachable extends Client {
@@ -27,6 +28,7 @@ it('reconnects for ever without piling up listeners', async () => {
     },
     { poll: { least: 1, most: 1 }, listen: true },
     {
+      ...systemEdges,
       clock: () => 0,
       random: () => 0.5,
       pause: async (_, signal) => {

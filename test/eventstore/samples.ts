@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import {
   comparePositions,
   type EventStore,
+  EventStoreUnavailable,
   type LogBatch,
   type NewEvent,
   type Position,
@@ -40,6 +41,17 @@ export async function append(
     throw new Error(`the answer speaks of revision ${result.revision}, the stream of ${last?.revision}`);
   }
   return stored;
+}
+
+/** Asks again, as everybody must, while the outcome is unknown. */
+export async function settled<T>(ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof EventStoreUnavailable) || attempt === 5) throw error;
+    }
+  }
 }
 
 export async function toArray<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -1,12 +1,14 @@
 /** The event store on Postgres: puts append queue, tail and subscriptions together. */
 import { setMaxListeners } from 'node:events';
-import type { ClientConfig } from 'pg';
+import type { ClientBase, ClientConfig } from 'pg';
 import {
   AppendTooLarge,
   logStart,
   type AppendResult,
+  type CopyTarget,
   type EventStore,
   type LogBatch,
+  type LogOrigin,
   type NewEvent,
   type Position,
   type RecordedEvent,
@@ -15,22 +17,24 @@ import {
 import { type Append, checkAppend, lengthOf } from '../check-append.ts';
 import { appendBatch, type Outcome } from './append-batch.ts';
 import { AppendQueue } from './append-queue.ts';
-import { Database } from './database.ts';
+import { Database, unavailable } from './database.ts';
 import { systemEdges, type Edges } from '../edges.ts';
 import { channel, LogNotifier } from './log-notifier.ts';
 import { silentLog, type StoreLog } from '../log.ts';
 import { LogTail } from './log-tail.ts';
 import { LogWatch } from './log-watch.ts';
 import { readHead, readLogPage, readStreamPage, toPosition } from './rows.ts';
-import { ensureSchema } from './schema.ts';
-import { streamEvents } from './stream-reader.ts';
+import { claimAsCopy, ensureSchema, type LogInfo, markComplete } from './schema.ts';
 import { subscription } from './subscription.ts';
+import { streamEvents } from '../stream-events.ts';
 import { Wakeup } from '../wakeup.ts';
 
 export interface PostgresEventStoreOptions {
   readonly connectionString?: string;
   /** Instead of, or beside, a connection string (TLS and the like). */
   readonly client?: ClientConfig;
+  /** Make no log where there is none; default false. */
+  readonly mustExist?: boolean;
   readonly log?: StoreLog;
   readonly edges?: Partial<Edges>;
   /** Connections for reading, shared by all readers; default 3. Appends and the listener have their own. */
@@ -68,9 +72,28 @@ const largestAppend = 64 * 1024 * 1024;
 
 /**
  * Opens the log in a database (UTF-8), creating it if there is none.
- * Throws EventStoreUnavailable if the database cannot be reached.
+ * Throws EventStoreUnavailable if the database cannot be reached, NoLog if it has none and must have one.
  */
-export async function openPostgresEventStore(options: PostgresEventStoreOptions): Promise<EventStore> {
+export const openPostgresEventStore = (options: PostgresEventStoreOptions): Promise<EventStore> =>
+  open(options, (client) => ensureSchema(client, options.mustExist));
+
+/**
+ * Opens the log in a database to be filled with the events of another one: an empty log, or a copy of the same
+ * one that is not complete. Throws EventStoreUnavailable, and CopyRefused for any other.
+ */
+export const openPostgresCopy = (
+  options: PostgresEventStoreOptions,
+  originStoreId: string,
+): Promise<CopyTarget> =>
+  open(options, async (client) => {
+    await ensureSchema(client, options.mustExist);
+    return claimAsCopy(client, originStoreId);
+  });
+
+async function open(
+  options: PostgresEventStoreOptions,
+  prepare: (client: ClientBase) => Promise<LogInfo>,
+): Promise<PostgresEventStore> {
   const { connectionString } = options;
   const database = new Database(
     {
@@ -83,17 +106,17 @@ export async function openPostgresEventStore(options: PostgresEventStoreOptions)
     options.log ?? silentLog,
   );
   try {
-    const id = await database.withClient(ensureSchema);
-    return new PostgresEventStore(id, database, options, await readHead(database));
+    const info = await database.withClient(prepare);
+    return new PostgresEventStore(info, database, options, await readHead(database));
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-class PostgresEventStore implements EventStore {
+class PostgresEventStore implements CopyTarget {
   readonly id: string;
-  readonly origin = undefined;
+  readonly origin: LogOrigin | undefined;
   readonly #database: Database;
   readonly #queue: AppendQueue;
   readonly #tail: LogTail;
@@ -104,10 +127,11 @@ class PostgresEventStore implements EventStore {
   readonly #log: StoreLog;
   #closing: Promise<void> | undefined;
 
-  constructor(id: string, database: Database, options: PostgresEventStoreOptions, head: number) {
+  constructor(info: LogInfo, database: Database, options: PostgresEventStoreOptions, head: number) {
     // Every read in progress listens for the end; there may be many at once.
     setMaxListeners(0, this.#closed.signal);
-    this.id = id;
+    this.id = info.id;
+    this.origin = info.origin;
     this.#database = database;
     this.#edges = { ...systemEdges, ...options.edges };
     this.#log = options.log ?? silentLog;
@@ -178,6 +202,14 @@ class PostgresEventStore implements EventStore {
   async head(): Promise<Position> {
     const head = await readHead(this.#database);
     return head === 0 ? logStart : toPosition(head);
+  }
+
+  async completeCopy(): Promise<void> {
+    try {
+      await this.#database.withClient(markComplete);
+    } catch (error) {
+      throw unavailable(error);
+    }
   }
 
   close(): Promise<void> {

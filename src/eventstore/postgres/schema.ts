@@ -7,11 +7,16 @@
  *
  * Applied under an advisory lock; several processes may start at once. A later version of this schema must
  * leave alone what older processes call: give a changed function a new name.
+ *
+ * Version 2 says where a log was copied from (`copy-log`). Nothing that appends or reads needs it.
  */
-import type { ClientBase } from 'pg';
+import pg, { type ClientBase } from 'pg';
+import { CopyRefused, type LogOrigin } from '../port.ts';
 
-/** Version this code needs; a database with a later one still offers it (see above). */
-const schemaVersion = 1;
+/** Version this code makes; a database with a later one still offers it (see above). */
+const schemaVersion = 2;
+/** Version that serving a log needs. */
+const neededVersion = 1;
 
 /** Any two numbers nobody else uses; both processes and versions must agree on them. */
 const migrationLock = '7308332184';
@@ -28,6 +33,10 @@ CREATE TABLE IF NOT EXISTS tallyback_log.log (
   store_id uuid NOT NULL,
   schema_version int NOT NULL
 );
+-- Both null: the log began here.
+ALTER TABLE tallyback_log.log
+  ADD COLUMN IF NOT EXISTS origin_id text COLLATE "C",
+  ADD COLUMN IF NOT EXISTS origin_complete boolean;
 
 CREATE TABLE IF NOT EXISTS tallyback_log.events (
   position bigint NOT NULL,
@@ -157,13 +166,25 @@ END
 $body$;
 `;
 
+/** A log as the database describes it. */
+export interface LogInfo {
+  readonly id: string;
+  readonly origin: LogOrigin | undefined;
+}
+
+/** There is no event log in the database, and none was to be made. */
+export class NoLog extends Error {
+  override readonly name = 'NoLog';
+}
+
 /**
- * Creates what is missing and gives the store's id.
- * Throws if the database is not in UTF-8, or was made by a version this code cannot serve.
+ * Creates what is missing, unless the log must exist, and says what there is.
+ * Throws if the database is not in UTF-8.
  */
-export async function ensureSchema(client: ClientBase): Promise<string> {
+export async function ensureSchema(client: ClientBase, mustExist = false): Promise<LogInfo> {
   const present = await storeInfo(client);
-  if (present && present.version >= schemaVersion) return present.id;
+  if (present && present.version >= schemaVersion) return present;
+  if (!present && mustExist) throw new NoLog('There is no event log in that database');
 
   const encoding = await client.query<{ server_encoding: string }>('SHOW server_encoding');
   if (encoding.rows[0]?.server_encoding !== 'UTF8') {
@@ -171,28 +192,80 @@ export async function ensureSchema(client: ClientBase): Promise<string> {
       `The event log needs a database in UTF8, this one is in ${encoding.rows[0]?.server_encoding}`,
     );
   }
-  // One simple query = one transaction: all of it or nothing.
-  await client.query(`
-    SELECT pg_advisory_xact_lock(${migrationLock});
-    ${tables}
-    ${appendBatch}
-    INSERT INTO tallyback_log.log (store_id, schema_version) VALUES (gen_random_uuid(), ${schemaVersion})
-      ON CONFLICT (only_row) DO UPDATE SET schema_version = greatest(log.schema_version, ${schemaVersion});
-  `);
+  try {
+    // One simple query = one transaction: all of it or nothing.
+    await client.query(`
+      SELECT pg_advisory_xact_lock(${migrationLock});
+      ${tables}
+      ${appendBatch}
+      INSERT INTO tallyback_log.log (store_id, schema_version) VALUES (gen_random_uuid(), ${schemaVersion})
+        ON CONFLICT (only_row) DO UPDATE SET schema_version = greatest(log.schema_version, ${schemaVersion});
+    `);
+  } catch (error) {
+    // A role that may use the log but not change it serves it as it is.
+    const mayNot = error instanceof pg.DatabaseError && error.code === insufficientPrivilege;
+    if (!mayNot || !present || present.version < neededVersion) throw error;
+    return present;
+  }
   const made = await storeInfo(client);
   if (!made) throw new Error('The event log could not be created');
-  return made.id;
+  return made;
 }
 
+const insufficientPrivilege = '42501';
+
 /** Looked up without creating anything first: a role without CREATE rights may use an existing log. */
-async function storeInfo(client: ClientBase): Promise<{ id: string; version: number } | undefined> {
+async function storeInfo(client: ClientBase): Promise<(LogInfo & { readonly version: number }) | undefined> {
   const exists = await client.query<{ yes: boolean }>(
     `SELECT to_regclass('tallyback_log.log') IS NOT NULL AS yes`,
   );
   if (!exists.rows[0]?.yes) return undefined;
-  const rows = await client.query<{ store_id: string; schema_version: number }>(
-    'SELECT store_id, schema_version FROM tallyback_log.log',
-  );
+  // By way of JSON: version 1 has no columns for the origin.
+  const rows = await client.query<{
+    store_id: string;
+    schema_version: number;
+    origin_id: string | null;
+    origin_complete: boolean | null;
+  }>(`
+    SELECT store_id, schema_version,
+           to_jsonb(log) ->> 'origin_id' AS origin_id,
+           (to_jsonb(log) ->> 'origin_complete')::boolean AS origin_complete
+      FROM tallyback_log.log`);
   const row = rows.rows[0];
-  return row && { id: row.store_id, version: row.schema_version };
+  if (!row) return undefined;
+  const { store_id: id, schema_version: version, origin_id: storeId, origin_complete: complete } = row;
+  return { id, version, origin: storeId === null ? undefined : { storeId, complete: complete === true } };
+}
+
+/**
+ * Makes the log a copy of another one, or finds that it is one that is not complete. Throws CopyRefused.
+ * Decided under the lock of appends: a log that is empty for us is empty.
+ */
+export async function claimAsCopy(client: ClientBase, originStoreId: string): Promise<LogInfo> {
+  await client.query('BEGIN');
+  await client.query(`SELECT pg_advisory_xact_lock(${appendLock})`);
+  const log = await storeInfo(client);
+  if (!log || log.version < 2)
+    throw new CopyRefused('This role may not make the log in that database a copy');
+  const { origin } = log;
+  if (log.id === originStoreId) throw new CopyRefused('A log cannot be copied to itself');
+  if (origin && origin.storeId !== originStoreId) {
+    throw new CopyRefused(`The log is a copy of another one already, of ${origin.storeId}`);
+  }
+  if (origin?.complete) throw new CopyRefused(`The log is a complete copy of ${originStoreId} already`);
+  if (!origin) {
+    const made = await client.query(
+      `UPDATE tallyback_log.log SET origin_id = $1, origin_complete = false
+        WHERE NOT EXISTS (SELECT FROM tallyback_log.events)`,
+      [originStoreId],
+    );
+    if (made.rowCount !== 1) throw new CopyRefused('The log is not empty: it holds events of its own');
+  }
+  await client.query('COMMIT');
+  return { id: log.id, origin: { storeId: originStoreId, complete: false } };
+}
+
+/** Says that the copy is complete. May be said again. */
+export async function markComplete(client: ClientBase): Promise<void> {
+  await client.query('UPDATE tallyback_log.log SET origin_complete = true WHERE origin_id IS NOT NULL');
 }

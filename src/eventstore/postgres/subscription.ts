@@ -11,11 +11,13 @@
  * LogDamaged if the log has a hole, and EventStoreUnavailable when the store is closed under it.
  */
 import { EventStoreUnavailable, type LogBatch, type RecordedEvent, type SubscribeOptions } from '../port.ts';
-import { backoff, type Edges } from '../edges.ts';
-import { errorText, type StoreLog } from '../log.ts';
+import type { Edges } from '../edges.ts';
+import { healed } from '../healed.ts';
+import type { StoreLog } from '../log.ts';
+import { onAbort } from '../signals.ts';
 import type { LogTail } from './log-tail.ts';
 import { fromPosition, LogDamaged, toPosition, type Page } from './rows.ts';
-import { orAborted, type Wakeup } from '../wakeup.ts';
+import type { Wakeup } from '../wakeup.ts';
 
 export interface SubscriptionContext {
   readonly tail: LogTail;
@@ -52,21 +54,20 @@ export async function* subscription(
     return { events, through, caughtUp: saidCaughtUp };
   };
 
+  const heal = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+    healed(work, signal, context, (error) => error instanceof LogDamaged);
   const end = (): void => {
     stop.abort();
     wakeup.ring();
   };
-  // By hand: AbortSignal.any on a signal as old as the store would keep every subscription it ever had.
-  const sources = [options.signal, context.closed];
-  if (sources.some((source) => source.aborted)) end();
-  for (const source of sources) source.addEventListener('abort', end, { once: true });
+  const leave = onAbort([options.signal, context.closed], end);
   try {
-    await healed(() => tail.refresh(), signal, context);
+    await heal(() => tail.refresh());
     while (!signal.aborted) {
       if (tail.holds(cursor + 1)) {
         yield batch(tail.from(cursor + 1, maxBatch));
       } else if (cursor < tail.last) {
-        for await (const page of pagesUntilJoined(() => cursor, signal, context)) {
+        for await (const page of pagesUntilJoined(() => cursor, signal, context, heal)) {
           for (let at = 0; at < page.length && !signal.aborted; at += maxBatch) {
             yield batch(page.slice(at, at + maxBatch));
           }
@@ -79,7 +80,7 @@ export async function* subscription(
     }
     if (!options.signal.aborted) throw new EventStoreUnavailable('The event store is closed');
   } finally {
-    for (const source of sources) source.removeEventListener('abort', end);
+    leave();
   }
 }
 
@@ -88,10 +89,10 @@ async function* pagesUntilJoined(
   cursor: () => number,
   signal: AbortSignal,
   context: SubscriptionContext,
+  heal: <T>(work: () => Promise<T>) => Promise<T | undefined>,
 ): AsyncGenerator<readonly RecordedEvent[], void, undefined> {
   const { tail } = context;
-  const fetch = (after: number): Promise<Page | undefined> =>
-    healed(() => context.page(after, tail.last), signal, context);
+  const fetch = (after: number): Promise<Page | undefined> => heal(() => context.page(after, tail.last));
 
   let next: Promise<Page | undefined> | undefined;
   while (!signal.aborted && cursor() < tail.last && !tail.holds(cursor() + 1)) {
@@ -107,24 +108,4 @@ async function* pagesUntilJoined(
     next?.catch(() => undefined);
     yield page.events;
   }
-}
-
-/** Repeats until it succeeds; undefined when the signal aborts first. Throws only LogDamaged. */
-async function healed<T>(
-  work: () => Promise<T>,
-  signal: AbortSignal,
-  { edges, log }: SubscriptionContext,
-): Promise<T | undefined> {
-  for (let attempt = 0; !signal.aborted; attempt++) {
-    try {
-      const value = await orAborted(work(), signal);
-      if (attempt > 0 && !signal.aborted) log('info', 'subscription reads the event log again');
-      return value;
-    } catch (error) {
-      if (error instanceof LogDamaged) throw error;
-      if (attempt === 0) log('warn', 'subscription cannot read the event log', { error: errorText(error) });
-      await edges.pause(backoff(attempt, edges.random), signal);
-    }
-  }
-  return undefined;
 }

@@ -1,21 +1,26 @@
 /** Reads one stream in pages, fetching the next page while the current one is handed out. */
-import type { RecordedEvent } from '../port.ts';
-import type { Page } from './rows.ts';
-import { orAborted } from '../wakeup.ts';
+import type { RecordedEvent } from './port.ts';
+import { orAborted } from './wakeup.ts';
+
+/** Some events of a stream in order, and whether the page was cut short by its limits (then there may be more). */
+export interface StreamPage {
+  readonly events: readonly RecordedEvent[];
+  readonly full: boolean;
+}
 
 /**
  * `page` gives the events from a revision on. Throws what it throws, and the signal's reason when it aborts:
  * ending quietly would pass off a part of the stream as the whole.
  */
 export async function* streamEvents(
-  page: (from: number) => Promise<Page>,
+  page: (from: number) => Promise<StreamPage>,
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<RecordedEvent, void, undefined> {
   signal.throwIfAborted();
-  let next: Promise<Page> | undefined = page(from);
+  let next: Promise<StreamPage> | undefined = page(from);
   while (next) {
-    const current: Page | undefined = await orAborted(next, signal);
+    const current: StreamPage | undefined = await orAborted(next, signal);
     signal.throwIfAborted();
     const last: RecordedEvent | undefined = current?.events.at(-1);
     next = current?.full && last ? page(last.revision + 1) : undefined;

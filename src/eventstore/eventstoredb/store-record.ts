@@ -1,0 +1,72 @@
+/**
+ * What a log keeps about itself: its id, and where it was copied from. In a stream of its own beside those of the
+ * namespace, so that no subscriber sees it. The first event is written by whoever opens the log first.
+ */
+import type { Edges } from '../edges.ts';
+import { EventStoreUnavailable, type LogOrigin, noStream, type RecordedEvent } from '../port.ts';
+import type { AppendChannel } from './append-channel.ts';
+import type { Reader } from './reader.ts';
+
+const opened = 'tallyback.LogOpened';
+const copied = 'tallyback.LogCopied';
+
+const anyName = Buffer.alloc(0);
+
+export interface StoreRecord {
+  readonly id: string;
+  readonly origin: LogOrigin | undefined;
+}
+
+/** Reads the record of a namespace; makes it if there is none, then with this origin. */
+export async function ensureStoreRecord(
+  reader: Reader,
+  appends: AppendChannel,
+  edges: Edges,
+  namespace: string,
+  originStoreId?: string,
+): Promise<StoreRecord> {
+  const there = await readStoreRecord(reader, namespace);
+  if (there) return there;
+  const data = JSON.stringify({ storeId: edges.newId(), copiedFrom: originStoreId });
+  await write(appends, edges, namespace, noStream, opened, data);
+  // Of several that open it for the first time one has won.
+  const made = await readStoreRecord(reader, namespace);
+  if (!made) throw new EventStoreUnavailable('EventStoreDB: the record of the log is not there yet');
+  return made;
+}
+
+/** Notes that the copy is complete. */
+export const completeCopy = (appends: AppendChannel, edges: Edges, namespace: string): Promise<void> =>
+  write(appends, edges, namespace, 0, copied, '{}');
+
+async function write(
+  appends: AppendChannel,
+  edges: Edges,
+  namespace: string,
+  expectedRevision: number,
+  type: string,
+  data: string,
+): Promise<void> {
+  const events = [{ id: edges.newId(), type, data, metadata: '{}' }];
+  await appends.append(namespace, { stream: namespace, expectedRevision, events });
+}
+
+async function readStoreRecord(reader: Reader, namespace: string): Promise<StoreRecord | undefined> {
+  const { events } = await reader.streamPage(namespace, 0, { events: 10, bytes: 1024 * 1024 }, anyName);
+  const first = events.find((event) => event.type === opened);
+  if (!first) return undefined;
+  const { storeId, copiedFrom } = readFields(first);
+  if (storeId === undefined) throw new Error(`the stream "${namespace}" is not a record of Tallyback`);
+  const complete = events.some((event) => event.type === copied);
+  return { id: storeId, origin: copiedFrom === undefined ? undefined : { storeId: copiedFrom, complete } };
+}
+
+function readFields({ data }: RecordedEvent): { readonly storeId?: string; readonly copiedFrom?: string } {
+  const raw: unknown = JSON.parse(data);
+  const fields = new Map<string, unknown>(typeof raw === 'object' && raw !== null ? Object.entries(raw) : []);
+  const [storeId, copiedFrom] = [fields.get('storeId'), fields.get('copiedFrom')];
+  return {
+    ...(typeof storeId === 'string' ? { storeId } : {}),
+    ...(typeof copiedFrom === 'string' ? { copiedFrom } : {}),
+  };
+}
