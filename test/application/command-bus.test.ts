@@ -7,6 +7,7 @@ import {
   type CommandRequest,
   CommandUnavailable,
 } from '../../src/application/commands.ts';
+import { eventIdOf } from '../../src/application/decide-batch.ts';
 import { decodeEvent } from '../../src/domain/codec.ts';
 import { comparePositions, logStart } from '../../src/eventstore/port.ts';
 import { MemoryEventStore } from '../support/memory-event-store.ts';
@@ -196,6 +197,21 @@ test('commands whose events are too much for one append are stored in several, i
   );
   expect(store.appends).toBeGreaterThan(2);
   expect(store.appends).toBeLessThan(10);
+});
+
+test('what the store finds too large goes in halves; what is too large by itself is refused, for good', async () => {
+  store.largestAppend = 3_000;
+  const adjust = (n: number, length: number): CommandRequest =>
+    itemRequest(n, { ...item(), kind: 'adjust', delta: 1n, reason: 'x'.repeat(length), reference: '' });
+  const requests = Array.from({ length: 20 }, (_, n) => adjust(n + 1, n === 12 ? 5_000 : 500));
+  const outcomes = await Promise.all(requests.map((request) => bus.execute(request)));
+  expect(outcomes.map((o) => o.kind)).toEqual(requests.map((_, n) => (n === 12 ? 'refused' : 'accepted')));
+  expect(outcomes[12]).toMatchObject({ refusal: { reason: 'COMMAND_TOO_LARGE', class: 'invalid' } });
+  expect(store.log.map(({ id }) => id)).toEqual(requests.map(({ requestId }) => eventIdOf(requestId, 0)));
+  expect(store.appends).toBeLessThan(20);
+
+  store.largestAppend = Infinity;
+  expect(await freshBus().execute(adjust(13, 5_000))).toMatchObject({ kind: 'refused', duplicate: true });
 });
 
 test('a report repeated to a restarted process is a duplicate, and with other content an error', async () => {

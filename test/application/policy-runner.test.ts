@@ -160,6 +160,16 @@ describe('policies', () => {
     }
   });
 
+  test('two orders under one request id, where the store allows it, both earn their rebate', async () => {
+    store.idsUniqueInLog = false;
+    await bus.execute(publish(1, 500, day(1)));
+    const [one, other] = [track(2, day(5)), track(3, day(5))];
+    await bus.execute(one);
+    await bus.execute({ ...other, requestId: one.requestId });
+    await settle();
+    expect(typesIn(accountStream('ann', 'GBP'))).toEqual(['RebateAccrued', 'RebateAccrued']);
+  });
+
   test('commands for one account keep the order of the log, whatever fails meanwhile', async () => {
     await bus.execute(publish(1, 500, day(1)));
     await stop();

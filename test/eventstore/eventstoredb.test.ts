@@ -1,22 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { openEventStoreDb } from '../../src/eventstore/eventstoredb/index.ts';
+import { fixtures, realServers, sayWhatRuns, type ServerKind } from '../support/eventstoredb-servers.ts';
 import { describeEventStoreContract, type TestLog } from './contract.ts';
 
-/** A log of its own on a shared server: a namespace nobody else uses. */
+/** A log of its own: a namespace that nobody else uses, whoever shares the server. */
 const makeLog =
-  (connectionString: string, tail: { readonly events?: number } = {}) =>
+  (kind: ServerKind, tail: { readonly events?: number } = {}) =>
   async (): Promise<TestLog> => {
+    const server = await kind.start();
     const namespace = `test_${randomUUID().replaceAll('-', '')}`;
-    return Promise.resolve({
-      open: () => openEventStoreDb({ connectionString, namespace, tail }),
-      dispose: () => Promise.resolve(),
-    });
+    return {
+      open: () => openEventStoreDb({ connectionString: server.connectionString, namespace, tail }),
+      dispose: () => server.stop(),
+    };
   };
 
 const traits = { idsUniqueInLog: false, startsEmpty: false };
 
-const real = process.env['TALLYBACK_TEST_ESDB_URL'];
-if (real) {
-  describeEventStoreContract('a real EventStoreDB', makeLog(real), traits);
-  describeEventStoreContract('a real EventStoreDB with a tiny ring', makeLog(real, { events: 16 }), traits);
+sayWhatRuns('The event store contract');
+for (const kind of [...fixtures, ...realServers]) {
+  describeEventStoreContract(kind.name, makeLog(kind), traits);
+  // Every path between ring and pages is taken when the ring holds next to nothing.
+  describeEventStoreContract(`${kind.name}, a tiny ring`, makeLog(kind, { events: 16 }), traits);
 }

@@ -1,6 +1,7 @@
 /** An event store in memory, for tests of what stands on the port; it can be told to fail. */
 import {
   type AppendResult,
+  AppendTooLarge,
   comparePositions,
   type EventStore,
   EventStoreUnavailable,
@@ -21,6 +22,10 @@ export class MemoryEventStore implements EventStore {
   readonly log: RecordedEvent[] = [];
   /** Taken one per append. */
   readonly faults: (AppendFault | undefined)[] = [];
+  /** Most characters of data in one append. */
+  largestAppend = Infinity;
+  /** Whether an id can be used once only in the whole log, or once in a stream (as in EventStoreDB). */
+  idsUniqueInLog = true;
   appends = 0;
   streamReads = 0;
   #wake = new Set<() => void>();
@@ -28,6 +33,8 @@ export class MemoryEventStore implements EventStore {
   async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<AppendResult> {
     this.appends++;
     const fault = this.faults.shift();
+    const length = events.reduce((sum, { data }) => sum + data.length, 0);
+    if (length > this.largestAppend) throw new AppendTooLarge(`${length} characters`);
     await Promise.resolve();
     if (fault === 'lose-request') throw new EventStoreUnavailable('lost on the way');
     const result = this.#appendNow(stream, expectedRevision, events);
@@ -42,7 +49,7 @@ export class MemoryEventStore implements EventStore {
       return appended(there);
     }
     if (own.length - 1 !== expectedRevision) return { kind: 'conflict', actualRevision: own.length - 1 };
-    for (const { id } of events) {
+    for (const { id } of this.idsUniqueInLog ? events : []) {
       const taken = this.log.find((event) => event.id === id);
       if (taken) return { kind: 'id-in-use', id, stream: taken.stream, revision: taken.revision };
     }
