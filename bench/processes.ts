@@ -53,3 +53,7 @@ export async function tallyback(): Promise<Served> {
 
 /** grpc-js answering TrackOrder with an empty receipt, and nothing else: the limit of the transport. */
 export const echo = (): Promise<Served> => served(join(here, 'echo-server.js'), [], /echo on (\S+)/);
+
+/** The EventStoreDB protocol fixture; the address is a connection string. */
+export const eventStoreDb = (): Promise<Served> =>
+  served(join(here, 'eventstoredb-server.js'), [], /eventstoredb on (\S+)/);

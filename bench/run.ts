@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { commands } from './commands.ts';
+import { eventstoredb } from './eventstoredb.ts';
 import { latency } from './latency.ts';
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
@@ -11,6 +12,7 @@ import type { Result } from './result.ts';
 const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
   log: () => log(4, 500_000),
+  eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
   year: realYear,
 };
