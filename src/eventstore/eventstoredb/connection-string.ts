@@ -96,6 +96,13 @@ function read(
     return { settings: undefined, problems };
   }
   const [, discover, userInfo, hostList = '', query = ''] = match;
+  if (query.includes('@')) {
+    // Most likely a password with a "?" in it, of which nothing must be told, hosts and settings included.
+    problems.push(
+      'in the address of the event store "?" and "@" within names, passwords and settings are %3F and %40',
+    );
+    return { settings: undefined, problems };
+  }
   const hosts = hostList.split(',').map((host) => {
     const [, address, port = '2113'] = hostForm.exec(host.trim()) ?? [];
     if (address === undefined || Number(port) < 1 || Number(port) > 65_535) {

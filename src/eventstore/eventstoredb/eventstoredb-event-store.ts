@@ -166,7 +166,7 @@ class EventStoreDbStore implements CopyTarget {
       yield* subscription(options, wakeup, {
         tail: this.#tail,
         page: (after) => this.#pages.after(after),
-        head: () => reader.head(),
+        end: () => reader.end(),
         edges,
         log: this.#log,
         closed: this.#closed.signal,

@@ -54,6 +54,9 @@ interface Raw {
   readonly full: boolean;
 }
 
+/** For our last event among those of others. */
+const lookedThrough = { events: 64, bytes: 1024 * 1024 };
+
 export class Reader {
   readonly #options: ReaderOptions;
 
@@ -103,15 +106,35 @@ export class Reader {
     return { events: events.flatMap((event) => decodeEvent(event, prefix) ?? []), full };
   }
 
-  /** Position of the last event of all; `logStart` if there is none. */
+  /** Position of the last event of all, whoever wrote it; `logStart` if there is none. */
+  async end(): Promise<Position> {
+    const [last] = await this.#last({ events: 1, bytes: Infinity });
+    return last ? positionOf(last) : logStart;
+  }
+
+  /**
+   * Position of our last event, if it is among the last events of all (servers write a few of their own, and what
+   * waits for the head should not wait for those); else of the last of all.
+   */
   async head(): Promise<Position> {
+    const ours = (event: ReadResp_ReadEvent_RecordedEvent): boolean =>
+      decodeEvent(event, this.#options.prefix) !== undefined;
+    const [last] = await this.#last({ events: 1, bytes: Infinity });
+    if (!last) return logStart;
+    if (ours(last)) return positionOf(last);
+    const found = (await this.#last(lookedThrough)).find(ours);
+    if (found) return positionOf(found);
+    return positionOf(last);
+  }
+
+  /** Backwards. */
+  async #last(limits: PageLimits): Promise<Raw['events']> {
     const { events } = await this.#read(
       { $case: 'all', value: { allOption: { $case: 'end', value: {} } } },
-      { events: 1, bytes: Infinity },
+      limits,
       { backwards: true, fromLeader: true },
     );
-    const [last] = events;
-    return last ? positionOf(last) : logStart;
+    return events;
   }
 
   async #read(

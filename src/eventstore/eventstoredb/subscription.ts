@@ -31,7 +31,8 @@ import type { LogPage } from './reader.ts';
 export interface SubscriptionContext {
   readonly tail: LiveTail;
   readonly page: (after: Position) => Promise<LogPage>;
-  readonly head: () => Promise<Position>;
+  /** Position of the last event, whoever wrote it. */
+  readonly end: () => Promise<Position>;
   readonly edges: Edges;
   readonly log: StoreLog;
   /** Aborted when the store closes. */
@@ -124,9 +125,9 @@ export async function* subscription(
  * A server asked for what lies beyond its end answers as if there were nothing, and later with whatever gets those
  * positions. The log of a store that has been reset, or of a node that is behind, must not be taken for the right one.
  */
-async function checkLength(cursor: Position, { head }: SubscriptionContext): Promise<void> {
+async function checkLength(cursor: Position, context: SubscriptionContext): Promise<void> {
   if (comparePositions(cursor, logStart) <= 0) return;
-  const end = await head();
+  const end = await context.end();
   if (comparePositions(end, cursor) >= 0) return;
   throw new LogTooShort(
     `the log ends at ${formatPosition(end)}, before ${formatPosition(cursor)}, up to which it has been handled`,
