@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { figures, type Rules } from '../golden/oracle.ts';
 import { createTestDatabase } from '../support/postgres.ts';
+import { servedFixture } from '../support/served-stores.ts';
 import { shopFile, shopRows } from '../support/shop-file.ts';
 import { startServer, startTallyback, type TallybackProcess } from '../support/tallyback-process.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -84,6 +85,21 @@ describe('an import', () => {
       await pause(500);
       proxy.cutAll();
       proxy.frozen = false;
+    }
+    expect(await client.exited, client.output()).toBe(0);
+    expectRight();
+    expect(await server.end('SIGTERM')).toBe(0);
+  });
+
+  test('outlives a cluster of EventStoreDB that is cut off several times, and ends right', async () => {
+    const cluster = await servedFixture.start();
+    cleanUp.push(() => cluster.stop());
+    const server = await startServer(join(folder, 'data'), cluster.env);
+    started.push(server);
+    const client = importInto(server.address);
+    for (let round = 0; round < 6; round++) {
+      await pause(600);
+      cluster.cut();
     }
     expect(await client.exited, client.output()).toBe(0);
     expectRight();

@@ -3,18 +3,22 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   AdjustBalanceRequest,
   type AdjustBalanceResponse,
 } from '../../src/gen/tallyback/account/v1/account_command_service.ts';
 import {
+  type Balance,
   GetBalanceRequest,
+  ListBalancesRequest,
   ListStatementRequest,
   WatchBalancesRequest,
 } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import { type Connection, connect } from '../../src/main/client/connect.ts';
+import { awaitEffects } from '../../src/main/client/effects.ts';
 import { unary } from '../../src/main/client/unary.ts';
+import { type ServedStore, servedStores } from '../support/served-stores.ts';
 import { startServer, startTallyback, type TallybackProcess } from '../support/tallyback-process.ts';
 
 let folder: string;
@@ -34,10 +38,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function serve(): Promise<
-  Awaited<ReturnType<typeof startServer>> & { readonly connection: Connection }
-> {
-  const server = await startServer(folder);
+async function serve(
+  env: NodeJS.ProcessEnv = {},
+): Promise<Awaited<ReturnType<typeof startServer>> & { readonly connection: Connection }> {
+  const server = await startServer(folder, env);
   started.push(server);
   const connection = connect(server.address);
   connections.push(connection);
@@ -86,18 +90,31 @@ const credit = (
     approvedBy: 'bob',
   });
 
+/** All of them, once the read models have seen everything there is. */
+async function balances(connection: Connection): Promise<readonly Balance[]> {
+  await awaitEffects(connection, { signal, lagPatienceMs: 20_000, patienceMs: 20_000 });
+  const request = ListBalancesRequest.fromPartial({ page: { pageSize: 1_000 } });
+  return (await unary(connection.accounts, connection.accounts.listBalances, request, { signal })).balances;
+}
+
 const send = async (connection: Connection, request: AdjustBalanceRequest): Promise<AdjustBalanceResponse> =>
   unary(connection.accountCommands, connection.accountCommands.adjustBalance, request, {
     signal,
     deadlineMs: 5_000,
   });
 
-describe('a server', () => {
+describe.each(servedStores)('a server on $name', ({ start }) => {
+  let store: ServedStore;
+  beforeAll(async () => {
+    store = await start();
+  });
+  afterAll(() => store.stop());
+
   test('killed with SIGKILL under load: what was acknowledged is there once, what is repeated changes nothing', async () => {
     const acknowledged = new Set<string>();
     const requests = Array.from({ length: 600 }, (_, n) => credit(`m${n % 7}`, `a${n}`));
     for (let round = 0; round < 3; round++) {
-      const { connection, end } = await serve();
+      const { connection, end } = await serve(store.env);
       // All of them again every round: those of the rounds before are repeats.
       const sending = requests.map((request) =>
         send(connection, request).then(
@@ -149,6 +166,30 @@ describe('a server', () => {
     }
   });
 
+  test('shows its projections, and replays them, beside it and after it', async () => {
+    const { connection, end } = await serve(store.env);
+    const before = (await balances(connection)).length;
+    const member = randomUUID();
+    await send(connection, credit(member, 'a1'));
+    for (const running of [true, false]) {
+      if (!running) await end('SIGTERM');
+      for (const verb of [['replay', 'balance'], ['list']]) {
+        const one = startTallyback(['projections', ...verb, '--data', folder], store.env);
+        started.push(one);
+        expect(await one.exited, one.output()).toBe(0);
+        expect(one.output()).toMatch(
+          verb.length > 1 ? /balance is folded from the log again/ : /projection:balance .*caught up/,
+        );
+      }
+    }
+    const again = await serve(store.env);
+    const after = await balances(again.connection);
+    expect(after).toHaveLength(before + 1);
+    expect(after.find((one) => one.member === member)?.availableMinor).toBe(1n);
+  });
+});
+
+describe('a server', () => {
   test('stopped with an open watch ends it, exits cleanly and leaves no Postgres behind', async () => {
     const { connection, end } = await serve();
     const watch = connection.accounts.watchBalances(WatchBalancesRequest.fromPartial({}));
