@@ -57,7 +57,9 @@ export interface CopyResult {
   readonly complete: boolean;
   /** Events that are equal in both logs, proved by reading them. */
   readonly events: number;
-  /** Of these, sent by this run. */
+  /** Nothing of the source up to here is missing. */
+  readonly through: Position;
+  /** Events sent by this run. */
   readonly copied: number;
   readonly seconds: number;
 }
@@ -127,7 +129,13 @@ export async function copyLog(options: CopyLogOptions): Promise<CopyResult> {
     else if (news === 0)
       complete = (await settled(() => options.target.completeCopy(), context)) !== undefined;
   }
-  return { complete, events: equal.events, copied, seconds: (edges.clock() - started) / 1000 };
+  return {
+    complete,
+    events: equal.events,
+    through: equal.source,
+    copied,
+    seconds: (edges.clock() - started) / 1000,
+  };
 }
 
 interface Context extends CopyLogOptions {
@@ -150,7 +158,10 @@ async function compare(
       // The target first: what is there must have been in the source before.
       const copies = await target.waiting();
       const originals = await source.waiting();
-      if (signal.aborted || copies.length === 0) return { equal, atEnd: originals.length === 0 };
+      if (signal.aborted || copies.length === 0) {
+        const ends = { source: source.position, target: target.position };
+        return { equal: { ...equal, ...ends }, atEnd: originals.length === 0 };
+      }
       const [ahead] = copies;
       if (originals.length === 0 && ahead) {
         throw new CannotCopy(
@@ -164,7 +175,9 @@ async function compare(
         const [original, copied] = [originals[n], copies[n]];
         if (original && copied) mustBeEqual(original, copied);
       }
-      equal = { source: source.took(count), target: target.took(count), events: equal.events + count };
+      source.took(count);
+      target.took(count);
+      equal = { source: source.position, target: target.position, events: equal.events + count };
       report(equal.source, equal.events, count);
     }
   } finally {
@@ -376,12 +389,19 @@ class LogReader {
   readonly #unlisten: () => void;
   #events: readonly RecordedEvent[] = [];
   #position: Position;
+  #through: Position;
   #atEnd = false;
 
   constructor(store: EventStore, after: Position, signal: AbortSignal) {
     this.#position = after;
+    this.#through = after;
     this.#unlisten = onAbort([signal], () => this.#ending.abort());
     this.#batches = store.subscribe({ after, signal: this.#ending.signal })[Symbol.asyncIterator]();
+  }
+
+  /** All before it is done with. */
+  get position(): Position {
+    return this.#position;
   }
 
   /** What comes next; nothing at the end of the log, and when the signal aborts. */
@@ -390,16 +410,20 @@ class LogReader {
       const { done, value } = await this.#batches.next();
       if (done === true) break;
       this.#events = value.events;
+      this.#through = value.through;
       this.#atEnd = value.caughtUp;
+      this.took(0);
     }
     return this.#events;
   }
 
-  /** The first so many of these are done with. Answers the position of the last one. */
-  took(count: number): Position {
-    this.#position = this.#events[count - 1]?.position ?? this.#position;
+  /** The first so many of these are done with. */
+  took(count: number): void {
+    const last = this.#events[count - 1];
+    // Behind a log's last event there may be much that is not ours, and need not be read again.
+    if (count === this.#events.length) this.#position = this.#through;
+    else if (last) this.#position = last.position;
     this.#events = this.#events.slice(count);
-    return this.#position;
   }
 
   async close(): Promise<void> {

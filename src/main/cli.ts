@@ -2,10 +2,16 @@
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
 import { ListenError } from '../api/server.ts';
-import { EventStoreUnavailable } from '../eventstore/port.ts';
-import { ConfigurationError, serverConfiguration } from '../operations/configuration.ts';
+import { CannotCopy } from '../eventstore/copy-log.ts';
+import { NotForThisCopy } from '../eventstore/eventstoredb/index.ts';
+import { CopyRefused, EventStoreUnavailable } from '../eventstore/port.ts';
+import { NoLog } from '../eventstore/postgres/schema.ts';
+import { ConfigurationError } from '../operations/configuration.ts';
 import { PostgresStartError } from '../operations/postgres/index.ts';
+import { OtherLog } from '../projections/engine/errors.ts';
+import { copyLogCommand } from './copy-log.ts';
 import { demo } from './demo.ts';
+import { configurationOf, IncompleteCopy } from './event-store.ts';
 import { importOnlineRetail } from './import.ts';
 import { projections } from './projections.ts';
 import { serve } from './serve.ts';
@@ -14,18 +20,24 @@ import { UsageError } from './usage.ts';
 
 const usage = `Tallyback: the event-sourced backend of a rebate app.
 
-  tallyback serve [--data DIR] [--listen HOST:PORT]
-      Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another.
+  tallyback serve [--data DIR] [--listen HOST:PORT] [--event-store URL]
+      Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another. The event log is
+      in that Postgres unless --event-store names an EventStoreDB or KurrentDB (esdb://HOST:2113?tls=false).
   tallyback demo [--seconds N] [--seed N]
       Starts a private instance, plays a shop through it, shows it live, checks the result.
-  tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR])
+  tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR] [--event-store URL])
                    --rebate-bps N --hold-days N [--withdraw-monthly MINOR] [--report DIR]
       Sends a year of real orders (.csv or .csv.br) through the gRPC API. Can be run again at any time.
-  tallyback projections list [--data DIR]
-  tallyback projections replay NAME [--data DIR]
+  tallyback projections list [--data DIR] [--event-store URL]
+  tallyback projections replay NAME [--data DIR] [--event-store URL]
       Shows how far the read models are; empties one and folds it from the log again.
+  tallyback copy-log --from STORE --to STORE [--data DIR]
+      Copies an event log into an empty one, compares the two event by event, and says that the copy is complete.
+      STORE is esdb://…, postgres://…, embedded (the Postgres in the data folder) or embedded:DIR. Stop the servers
+      first. Interrupted, it goes on where it was; a server started on the copy makes its read models anew.
 
-  Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY.`;
+  Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_EVENT_STORE, TALLYBACK_EVENT_STORE_NAMESPACE,
+  TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY.`;
 
 function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;
@@ -44,6 +56,9 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       help: { type: 'boolean', short: 'h' },
       data: { type: 'string' },
       listen: { type: 'string' },
+      'event-store': { type: 'string' },
+      from: { type: 'string' },
+      to: { type: 'string' },
       seconds: { type: 'string' },
       seed: { type: 'string' },
       target: { type: 'string' },
@@ -65,7 +80,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   switch (command) {
     case 'serve':
       nothingMore();
-      return serve(serverConfiguration(values, process.env), terminal);
+      return serve(configurationOf(values), terminal);
     case 'demo':
       nothingMore();
       return demo(
@@ -85,6 +100,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
           target: values.target,
           standalone: values.standalone === true,
           data: values.data,
+          eventStore: values['event-store'],
           rebateBps: wholeNumber('rebate-bps', values['rebate-bps'], 10_000),
           holdDays: wholeNumber('hold-days', values['hold-days'], 3_650),
           withdrawMonthly: wholeNumber('withdraw-monthly', values['withdraw-monthly'], 1_000_000_000),
@@ -93,7 +109,10 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
         terminal,
       );
     case 'projections':
-      return projections(rest, serverConfiguration(values, process.env), terminal);
+      return projections(rest, configurationOf(values), terminal);
+    case 'copy-log':
+      nothingMore();
+      return copyLogCommand({ from: values.from, to: values.to, data: values.data }, terminal);
     default:
       throw new UsageError(`there is no command "${command}"`);
   }
@@ -104,6 +123,19 @@ const isUsageProblem = (error: unknown): error is Error =>
   error instanceof ConfigurationError ||
   (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
 
+/** Their messages say all there is to know. */
+const expectedErrors = [
+  PostgresStartError,
+  EventStoreUnavailable,
+  ListenError,
+  IncompleteCopy,
+  OtherLog,
+  CannotCopy,
+  CopyRefused,
+  NotForThisCopy,
+  NoLog,
+] as const;
+
 const terminal = openTerminal();
 try {
   process.exitCode = await run(process.argv.slice(2), terminal);
@@ -112,10 +144,7 @@ try {
     process.stderr.write(`tallyback: ${error.message}\n\nSee tallyback --help.\n`);
     process.exitCode = 2;
   } else {
-    const expected =
-      error instanceof PostgresStartError ||
-      error instanceof EventStoreUnavailable ||
-      error instanceof ListenError;
+    const expected = expectedErrors.some((kind) => error instanceof kind);
     process.stderr.write(
       `tallyback: ${expected || !(error instanceof Error) ? String(error) : error.stack}\n`,
     );

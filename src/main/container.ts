@@ -15,8 +15,7 @@ import { orderRebate } from '../domain/policies/order-rebate.ts';
 import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
-import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
-import { storeLog } from './store-log.ts';
+import { countEvents, openEventStore } from './event-store.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
@@ -24,6 +23,7 @@ import { closePool, openPool } from '../operations/pool.ts';
 import { systemClock, systemTiming } from '../operations/timing.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { openCheckpoint } from '../projections/engine/checkpoint.ts';
+import { OtherLog } from '../projections/engine/errors.ts';
 import { readModels } from '../projections/index.ts';
 
 const id = <T>(name: string): ServiceIdentifier<T> => Symbol.for(`tallyback.${name}`);
@@ -41,6 +41,8 @@ export const parts = {
 } as const;
 
 export interface Composition {
+  /** Resolves, with what there is to say, when what was made can do nothing of use any more. */
+  readonly lost: Promise<string>;
   /** A part, made with all it needs if it was not there yet. */
   get<T>(part: ServiceIdentifier<T>): Promise<T>;
   /** Stops everything that was started, last started first. */
@@ -50,6 +52,11 @@ export interface Composition {
 export function compose(configuration: ServerConfiguration, log: (line: string) => void): Composition {
   const container = new Container({ defaultScope: 'Singleton' });
   const stops: (() => Promise<void>)[] = [];
+  const ended = new AbortController();
+  const end = (why: string): void => ended.abort(why);
+  const lost = new Promise<string>((resolve) => {
+    ended.signal.addEventListener('abort', () => resolve(String(ended.signal.reason)));
+  });
 
   const bind = <T>(
     part: ServiceIdentifier<T>,
@@ -82,8 +89,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   );
   bind(
     parts.store,
-    async (get) =>
-      openPostgresEventStore({ connectionString: (await get(parts.postgres)).url, log: storeLog(log) }),
+    async (get) => openEventStore(configuration, (await get(parts.postgres)).url, log),
     (store) => store.close(),
   );
   bind(parts.tokens, async (get) => {
@@ -102,6 +108,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         pool: await get(parts.pool),
         models: readModels,
         log,
+        onOtherLog: ({ message }) => end(message),
       }),
     (projections) => projections.stop(),
   );
@@ -123,7 +130,11 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
             policy,
             store,
             bus,
-            openCheckpoint: (name) => openCheckpoint(pool, name, projections.progress),
+            openCheckpoint: (name) =>
+              openCheckpoint(pool, name, store.id, projections.progress).catch((error: unknown) => {
+                if (error instanceof OtherLog) end(error.message);
+                throw error;
+              }),
             timing: systemTiming,
             log,
             signal: running.signal,
@@ -151,8 +162,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         reader: projections.reader,
         progress: projections.progress,
         head: () => store.head(),
-        // Positions of the Postgres log are dense, from 1 on.
-        countEvents: (after, head) => head.commit - (after.commit > 0n ? after.commit : 0n),
+        countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
         refusedRecords: await get(parts.refusedRecords),
         policies: (await get(parts.policies)).map(policyCheckpointName),
@@ -164,6 +174,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   );
 
   return {
+    lost,
     get: (part) => container.getAsync(part),
     async stop() {
       for (const stop of stops.splice(0).toReversed()) {

@@ -2,10 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { serverConfiguration } from '../operations/configuration.ts';
 import { systemClock } from '../operations/timing.ts';
 import { logStart, type EventStore, type RecordedEvent } from '../eventstore/port.ts';
 import { runDemo } from './demo/run-demo.ts';
+import { configurationOf } from './event-store.ts';
 import { startInstance } from './instance.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -16,11 +16,14 @@ export async function demo(
 ): Promise<number> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tallyback-demo-'));
   try {
-    const configuration = serverConfiguration({ data: dataDir, listen: '127.0.0.1:0' }, process.env);
+    const configuration = configurationOf({ data: dataDir, listen: '127.0.0.1:0' });
     // A demo leaves no trace in a database that is used for something else.
     // A line of the server's would tear the picture on a terminal.
     const log = process.stdout.isTTY ? () => undefined : terminal.log;
-    const instance = await startInstance({ ...configuration, databaseUrl: undefined }, log);
+    const instance = await startInstance(
+      { ...configuration, databaseUrl: undefined, eventStore: undefined },
+      log,
+    );
     try {
       terminal.print(`A private instance on ${instance.address}; ${instance.postgres}`);
       return await runDemo(

@@ -1,7 +1,7 @@
 /** `tallyback import online-retail`. */
-import { serverConfiguration } from '../operations/configuration.ts';
 import { systemClock } from '../operations/timing.ts';
 import { runImport } from './import/run-import.ts';
+import { configurationOf } from './event-store.ts';
 import { startInstance } from './instance.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -11,6 +11,7 @@ export interface ImportCommand {
   readonly target: string | undefined;
   readonly standalone: boolean;
   readonly data: string | undefined;
+  readonly eventStore: string | undefined;
   readonly rebateBps: number | undefined;
   readonly holdDays: number | undefined;
   /** Minor units; undefined: nobody withdraws. */
@@ -27,6 +28,8 @@ export async function importOnlineRetail(command: ImportCommand, terminal: Termi
   }
   if (target !== undefined && command.data !== undefined)
     throw new UsageError('--data goes with --standalone');
+  if (target !== undefined && command.eventStore !== undefined)
+    throw new UsageError('--event-store goes with --standalone');
 
   const send = async (address: string): Promise<number> => {
     const summary = await runImport(
@@ -49,7 +52,11 @@ export async function importOnlineRetail(command: ImportCommand, terminal: Termi
   };
 
   if (target !== undefined) return send(target);
-  const configuration = serverConfiguration({ data: command.data, listen: '127.0.0.1:0' }, process.env);
+  const configuration = configurationOf({
+    data: command.data,
+    listen: '127.0.0.1:0',
+    'event-store': command.eventStore,
+  });
   const instance = await startInstance(configuration, terminal.log);
   try {
     return await send(instance.address);

@@ -2,14 +2,20 @@
 import type { EventStore } from '../eventstore/port.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { compose, parts } from './container.ts';
+import { describeEventStore } from './event-store.ts';
 
 export interface Instance {
   /** Where the gRPC API listens: HOST:PORT. */
   readonly address: string;
   /** The Postgres it stands on, for people. */
   readonly postgres: string;
+  /** The event log it is on, for people. */
+  readonly eventLog: string;
   readonly store: EventStore;
-  /** Resolves, with what there is to say, when the instance cannot go on: its Postgres ended by itself. */
+  /**
+   * Resolves, with what there is to say, when the instance cannot go on: its Postgres ended by
+   * itself, or its read models follow another event log now.
+   */
   readonly lost: Promise<string>;
   stop(): Promise<void>;
 }
@@ -25,7 +31,8 @@ export async function startInstance(
     return {
       address: api.address,
       postgres: postgres.description,
-      lost: postgres.lost,
+      eventLog: describeEventStore(configuration),
+      lost: Promise.race([postgres.lost, composition.lost]),
       store: await composition.get(parts.store),
       stop: () => composition.stop(),
     };

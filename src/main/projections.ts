@@ -1,14 +1,14 @@
 /** `tallyback projections list | replay NAME`. */
-import { formatPosition } from '../eventstore/port.ts';
-import { openPostgresEventStore } from '../eventstore/postgres/postgres-event-store.ts';
-import { storeLog } from './store-log.ts';
+import { comparePositions, formatPosition } from '../eventstore/port.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { closePool, openPool } from '../operations/pool.ts';
 import { joinRunningPostgres, startPostgres } from '../operations/postgres/index.ts';
 import { reportCheckpoints } from '../projections/engine/checkpoint.ts';
+import { followLog } from '../projections/engine/followed-log.ts';
 import { ensureTables } from '../projections/engine/schema.ts';
 import { replayReadModel } from '../projections/engine/replay.ts';
 import { readModels } from '../projections/index.ts';
+import { countEvents, hasMore, openEventStore } from './event-store.ts';
 import { progressLine } from './progress-line.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -27,10 +27,11 @@ export async function projections(
     throw new UsageError(`there is no read model "${name}"; there are ${names}`);
   }
   return withPostgres(configuration, terminal, async (url) => {
+    const store = await openEventStore(configuration, url, terminal.log);
     const pool = openPool(url, 4, terminal.log);
-    await ensureTables(pool, readModels, terminal.log);
-    const store = await openPostgresEventStore({ connectionString: url, log: storeLog(terminal.log) });
     try {
+      await followLog(pool, store, terminal.log);
+      await ensureTables(pool, readModels, terminal.log);
       if (model) {
         const line = progressLine(terminal.out);
         const replayed = await replayReadModel({
@@ -61,8 +62,10 @@ export async function projections(
       const head = await store.head();
       const checkpoints = await reportCheckpoints(pool);
       for (const { name: checkpoint, position, failure } of checkpoints) {
-        const lag = head.commit - position.commit;
-        const where = lag > 0n ? `${lag} behind the log` : 'caught up';
+        const isBehind =
+          comparePositions(position, head) < 0 && (await hasMore(store, position, terminal.signal));
+        const lag = isBehind ? countEvents(configuration, position, head) : 0n;
+        const where = lag === 0n ? 'caught up' : `${lag === undefined ? '' : `${lag} `}behind the log`;
         const event = failure?.at ? ` at event ${formatPosition(failure.at)}` : '';
         const stopped = failure ? `, FAILED${event}: ${failure.error}` : '';
         terminal.print(

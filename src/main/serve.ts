@@ -8,6 +8,7 @@ export async function serve(configuration: ServerConfiguration, terminal: Termin
   const instance = await startInstance(configuration, terminal.log);
   terminal.print(`Tallyback serves gRPC on ${instance.address} (plaintext, reflection on).
   storage   ${instance.postgres}
+  event log ${instance.eventLog}
   try       npm run demo
             npm run tallyback -- import online-retail FILE --target ${instance.address} --rebate-bps 500 --hold-days 30
             npm run tallyback -- projections list

@@ -2,12 +2,23 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
+/** An EventStoreDB or KurrentDB, and where in it our log is. */
+export interface EventStoreConfiguration {
+  /** May hold a password: not for people. */
+  readonly connectionString: string;
+  readonly namespace: string;
+  /** If it does not stand in the connection string. */
+  readonly password: string | undefined;
+}
+
 export interface ServerConfiguration {
   /** Where the gRPC API listens. */
   readonly listen: string;
   /** Folder of the embedded Postgres; unused with `databaseUrl`. */
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
+  /** Where the event log is; undefined: in the Postgres that holds the read models. */
+  readonly eventStore: EventStoreConfiguration | undefined;
   readonly postgresBinDir: string | undefined;
   /** Extra settings of the embedded Postgres. */
   readonly postgresSettings: Readonly<Record<string, string>>;
@@ -25,18 +36,61 @@ const known = new Set([
   'TALLYBACK_DATA',
   'TALLYBACK_POSTGRES_BIN',
   'TALLYBACK_TOKEN_KEY',
+  'TALLYBACK_EVENT_STORE',
+  'TALLYBACK_EVENT_STORE_NAMESPACE',
+  'TALLYBACK_EVENT_STORE_PASSWORD',
   'TALLYBACK_TEST_DATABASE_URL',
+  'TALLYBACK_TEST_ESDB_URL',
 ]);
 
-export function serverConfiguration(
-  flags: { readonly data?: string | undefined; readonly listen?: string | undefined },
-  env: Readonly<Record<string, string | undefined>>,
-): ServerConfiguration {
-  const problems: string[] = [];
-  for (const name of Object.keys(env)) {
-    if (name.startsWith('TALLYBACK_') && !known.has(name))
-      problems.push(`${name} is not a setting of Tallyback`);
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What is wrong with the connection string of an event store, secrets left out. */
+export type CheckEventStore = (connectionString: string, password: string | undefined) => readonly string[];
+
+/** Whether a text names an event store by its kind of URL; what is wrong with it is another matter. */
+export const isEventStoreUrl = (text: string): boolean =>
+  /^(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\//i.test(text);
+
+/** The event store at that URL with the settings of the environment. Adds to the problems what is wrong. */
+export function eventStoreAt(
+  connectionString: string,
+  env: Environment,
+  check: CheckEventStore,
+  problems: string[],
+): EventStoreConfiguration {
+  const password = env['TALLYBACK_EVENT_STORE_PASSWORD'] || undefined;
+  const namespace = env['TALLYBACK_EVENT_STORE_NAMESPACE'] || 'tallyback';
+  if (!isEventStoreUrl(connectionString)) {
+    problems.push(
+      'the event store must be a URL that starts with esdb:// or kurrentdb://; the Postgres is set by DATABASE_URL',
+    );
+  } else problems.push(...check(connectionString, password));
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.]{0,99}$/.test(namespace)) {
+    problems.push(
+      'TALLYBACK_EVENT_STORE_NAMESPACE has letters, digits, "_" and ".", begins with one of the first two, and is at most 100 long',
+    );
   }
+  return { connectionString, namespace, password };
+}
+
+/** Says what is a setting by its name, and is none. */
+export function unknownSettings(env: Environment): string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith('TALLYBACK_') && !known.has(name))
+    .map((name) => `${name} is not a setting of Tallyback`);
+}
+
+export function serverConfiguration(
+  flags: {
+    readonly data?: string | undefined;
+    readonly listen?: string | undefined;
+    readonly 'event-store'?: string | undefined;
+  },
+  env: Environment,
+  checkEventStore: CheckEventStore,
+): ServerConfiguration {
+  const problems = unknownSettings(env);
   const listen = flags.listen ?? env['TALLYBACK_LISTEN'] ?? '127.0.0.1:7420';
   if (!/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(listen) || Number(listen.split(':').at(-1)) > 65_535) {
     problems.push(`the address to listen on must be HOST:PORT, not "${listen}"`);
@@ -45,6 +99,9 @@ export function serverConfiguration(
   if (databaseUrl !== undefined && !(/^postgres(ql)?:\/\//.test(databaseUrl) && URL.canParse(databaseUrl))) {
     problems.push('DATABASE_URL must be a URL that starts with postgres:// or postgresql://');
   }
+  const eventStoreUrl = (flags['event-store'] ?? env['TALLYBACK_EVENT_STORE']) || undefined;
+  const eventStore =
+    eventStoreUrl === undefined ? undefined : eventStoreAt(eventStoreUrl, env, checkEventStore, problems);
   const tokenKey = env['TALLYBACK_TOKEN_KEY'] || undefined;
   if (tokenKey !== undefined && tokenKey.length < 32) {
     problems.push('TALLYBACK_TOKEN_KEY must have at least 32 characters');
@@ -52,10 +109,14 @@ export function serverConfiguration(
   if (problems.length > 0) throw new ConfigurationError(problems.join('\n'));
   return {
     listen,
-    dataDir: resolve(flags.data ?? env['TALLYBACK_DATA'] ?? join(homedir(), '.tallyback')),
+    dataDir: dataDirOf(flags.data, env),
     databaseUrl,
+    eventStore,
     postgresBinDir: env['TALLYBACK_POSTGRES_BIN'] || undefined,
     postgresSettings: {},
     tokenKey,
   };
 }
+
+export const dataDirOf = (flag: string | undefined, env: Environment): string =>
+  resolve(flag ?? env['TALLYBACK_DATA'] ?? join(homedir(), '.tallyback'));

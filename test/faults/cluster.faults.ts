@@ -41,7 +41,7 @@ import { mischief } from './mischief.ts';
 
 const total = Number(process.env['FAULT_COMMANDS'] ?? 100_000);
 const inFlight = 2_000;
-const members = 800;
+const members = 4_000;
 const namespace = 'shop';
 const { signal } = new AbortController();
 setMaxListeners(0, signal);

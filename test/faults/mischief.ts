@@ -96,7 +96,7 @@ export async function mischief(
     const name = names[Math.floor(random() * names.length)] ?? '';
     await acts[name]?.(cluster, random);
     done.set(name, (done.get(name) ?? 0) + 1);
-    await pause(100 + random() * 400);
+    await pause(200 + random() * 400);
     // What has not struck by now does not: trouble must not pile up.
     cluster.faults.clear();
   }

@@ -91,7 +91,7 @@ describe('exactly once', () => {
     const { pool, store, historian, start, dump } = await openHouse();
     await (await start({ models: [tally] })).stop();
     await historian.append(someHistory(50, 4));
-    const held = await claimCheckpoint(pool, 'projection:tally', 1);
+    const held = await claimCheckpoint(pool, 'projection:tally', 1, store.id);
     const zombie = new Line({
       pool,
       model: tally,
@@ -120,7 +120,7 @@ describe('exactly once', () => {
     const projections = await start({ models: [tally] });
     await caughtUp(projections, store, [tally]);
     // Claimed, and then nothing more is heard.
-    await claimCheckpoint(pool, 'projection:tally', 1);
+    await claimCheckpoint(pool, 'projection:tally', 1, store.id);
     await historian.append(someHistory(20, 5));
     await caughtUp(projections, store, [tally]);
     expect(projections.status()).toMatchObject([{ name: 'tally', fenced: 1 }]);
@@ -217,7 +217,7 @@ describe('progress', () => {
     const projections = await start({ models: [balance], delays: { keepAlive: 3_600_000 } });
     await historian.append(someHistory(20, 11));
     await caughtUp(projections, store, [balance]);
-    await resetReadModel(pool, balance, new AbortController().signal, systemTiming);
+    await resetReadModel(pool, balance, store.id, new AbortController().signal, systemTiming);
 
     expect(await projections.progress.through(name)).toEqual(logStart);
     const waiting = projections.progress.reached(name, await store.head(), AbortSignal.timeout(200));
@@ -244,16 +244,16 @@ describe('progress', () => {
   });
 
   test('a policy keeps its checkpoint the same way: who opens it last may move it', async () => {
-    const { pool, start } = await openHouse();
+    const { pool, store, start } = await openHouse();
     const { progress } = await start({ models: [] });
     const at = (n: bigint): Position => ({ commit: n, prepare: n });
-    const old = await openCheckpoint(pool, 'policy:test', progress);
+    const old = await openCheckpoint(pool, 'policy:test', store.id, progress);
     expect(old.position).toEqual(logStart);
     expect(await old.advance(at(5n))).toBe(true);
     await progress.reached('policy:test', at(5n), AbortSignal.timeout(5_000));
 
     const waiting = progress.reached('policy:test', at(9n), AbortSignal.timeout(5_000));
-    const next = await openCheckpoint(pool, 'policy:test', progress);
+    const next = await openCheckpoint(pool, 'policy:test', store.id, progress);
     expect(next.position).toEqual(at(5n));
     expect(await old.advance(at(7n))).toBe(false);
     expect(await next.advance(at(9n))).toBe(true);

@@ -203,8 +203,7 @@ export async function ensureSchema(client: ClientBase, mustExist = false): Promi
     `);
   } catch (error) {
     // A role that may use the log but not change it serves it as it is.
-    const mayNot = error instanceof pg.DatabaseError && error.code === insufficientPrivilege;
-    if (!mayNot || !present || present.version < neededVersion) throw error;
+    if (!isNotAllowed(error) || !present || present.version < neededVersion) throw error;
     return present;
   }
   const made = await storeInfo(client);
@@ -212,7 +211,11 @@ export async function ensureSchema(client: ClientBase, mustExist = false): Promi
   return made;
 }
 
-const insufficientPrivilege = '42501';
+/** insufficient_privilege */
+const isNotAllowed = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === '42501';
+
+const mayNotCopy = (): CopyRefused =>
+  new CopyRefused('This role may not make the log in that database a copy');
 
 /** Looked up without creating anything first: a role without CREATE rights may use an existing log. */
 async function storeInfo(client: ClientBase): Promise<(LogInfo & { readonly version: number }) | undefined> {
@@ -254,11 +257,15 @@ export async function claimAsCopy(client: ClientBase, originStoreId: string): Pr
   }
   if (origin?.complete) throw new CopyRefused(`The log is a complete copy of ${originStoreId} already`);
   if (!origin) {
-    const made = await client.query(
-      `UPDATE tallyback_log.log SET origin_id = $1, origin_complete = false
-        WHERE NOT EXISTS (SELECT FROM tallyback_log.events)`,
-      [originStoreId],
-    );
+    const made = await client
+      .query(
+        `UPDATE tallyback_log.log SET origin_id = $1, origin_complete = false
+          WHERE NOT EXISTS (SELECT FROM tallyback_log.events)`,
+        [originStoreId],
+      )
+      .catch((error: unknown) => {
+        throw isNotAllowed(error) ? mayNotCopy() : error;
+      });
     if (made.rowCount !== 1) throw new CopyRefused('The log is not empty: it holds events of its own');
   }
   await client.query('COMMIT');

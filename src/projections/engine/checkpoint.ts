@@ -4,10 +4,13 @@
  * Whoever starts claims the checkpoint by raising its epoch. From then on every write names the epoch and the
  * position it comes from; a writer that was paused, cut off or replaced names others than those stored and is
  * refused by the database, whatever it believes. `updated_at` only helps a standby to guess that nobody writes.
+ *
+ * Only who follows the same log as the database may claim (`log` is the id of its event store): see followed-log.ts.
  */
 import type pg from 'pg';
 import { formatPosition, logStart, parsePosition, type Position } from '../../eventstore/port.ts';
 import { OtherVersion } from './errors.ts';
+import { followedLog, follows, otherLog } from './followed-log.ts';
 import { ensureCheckpointTable } from './schema.ts';
 
 /** A claimed checkpoint. */
@@ -21,6 +24,8 @@ export interface Seen extends Held {
   readonly version: number;
   /** Nobody has moved it, or said that it lives, for the time asked about. */
   readonly stale: boolean;
+  /** Id of the event store that it speaks of. */
+  readonly log: string | undefined;
 }
 
 export function readPosition(text: string): Position {
@@ -34,38 +39,59 @@ const held = (row: { position: string; epoch: string }): Held => ({
   epoch: BigInt(row.epoch),
 });
 
-/** Takes a checkpoint over from whoever has it. Throws OtherVersion if it is not of this version. */
-export async function claimCheckpoint(pool: pg.Pool, name: string, version: number): Promise<Held> {
+/** Takes a checkpoint over from whoever has it. Throws OtherVersion if it is not of this version, and OtherLog. */
+export async function claimCheckpoint(
+  pool: pg.Pool,
+  name: string,
+  version: number,
+  log: string,
+): Promise<Held> {
   const { rows } = await pool.query<{ position: string; epoch: string }>(
-    `update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
-     where name = $1 and version = $2 returning position, epoch::text`,
-    [name, version],
+    `${follows('$3')}
+     update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
+     where name = $1 and version = $2 and exists (select from follows) returning position, epoch::text`,
+    [name, version, log],
   );
   const row = rows[0];
+  if (!row && (await followedLog(pool)) !== log) throw otherLog();
   if (!row) throw new OtherVersion(`${name} is not of version ${version} (any more)`);
   return held(row);
 }
 
 /** Takes a checkpoint over if it is still what was seen; undefined if somebody was faster. */
-export async function takeOverCheckpoint(pool: pg.Pool, name: string, seen: Seen): Promise<Held | undefined> {
+export async function takeOverCheckpoint(
+  pool: pg.Pool,
+  name: string,
+  seen: Seen,
+  log: string,
+): Promise<Held | undefined> {
   const { rows } = await pool.query<{ position: string; epoch: string }>(
-    `update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
-     where name = $1 and epoch = $2 and position = $3 returning position, epoch::text`,
-    [name, seen.epoch, formatPosition(seen.position)],
+    `${follows('$4')}
+     update tallyback.checkpoint set epoch = epoch + 1, updated_at = now()
+     where name = $1 and epoch = $2 and position = $3 and exists (select from follows)
+     returning position, epoch::text`,
+    [name, seen.epoch, formatPosition(seen.position), log],
   );
   return rows[0] && held(rows[0]);
 }
 
 /** Throws OtherVersion if there is none. */
 export async function seeCheckpoint(pool: pg.Pool, name: string, staleAfter: number): Promise<Seen> {
-  const { rows } = await pool.query<{ position: string; epoch: string; version: number; stale: boolean }>(
-    `select position, epoch::text, version, updated_at < now() - $2 * interval '1 millisecond' as stale
+  const { rows } = await pool.query<{
+    position: string;
+    epoch: string;
+    version: number;
+    stale: boolean;
+    log: string | null;
+  }>(
+    `select position, epoch::text, version, updated_at < now() - $2 * interval '1 millisecond' as stale,
+            (select store_id from tallyback.followed_log) as log
      from tallyback.checkpoint where name = $1`,
     [name, staleAfter],
   );
   const row = rows[0];
   if (!row) throw new OtherVersion(`${name} is gone`);
-  return { ...held(row), version: row.version, stale: row.stale };
+  return { ...held(row), version: row.version, stale: row.stale, log: row.log ?? undefined };
 }
 
 /** Moves a claimed checkpoint (or, without moving, says that its writer lives); false: fenced. */
@@ -141,21 +167,26 @@ export interface OpenCheckpoint {
   advance(to: Position): Promise<boolean>;
 }
 
-/** Claims a checkpoint, making it at the start of the log if there is none. `publisher` hears of every advance. */
+/**
+ * Claims a checkpoint, making it at the start of the log if there is none. `publisher` hears of every advance.
+ * Throws OtherLog.
+ */
 export async function openCheckpoint(
   pool: pg.Pool,
   name: string,
+  log: string,
   publisher?: { publish(name: string, position: Position): void },
 ): Promise<OpenCheckpoint> {
   await ensureCheckpointTable(pool);
   const { rows } = await pool.query<{ position: string; epoch: string }>(
-    `insert into tallyback.checkpoint as c (name, version, position, epoch, updated_at)
-     values ($1, 1, $2, 1, now())
+    `${follows('$3')}
+     insert into tallyback.checkpoint as c (name, version, position, epoch, updated_at)
+     select $1, 1, $2, 1, now() from follows
      on conflict (name) do update set epoch = c.epoch + 1, updated_at = now()
      returning position, epoch::text`,
-    [name, formatPosition(logStart)],
+    [name, formatPosition(logStart), log],
   );
-  if (!rows[0]) throw new Error('an upsert gave no row');
+  if (!rows[0]) throw otherLog();
   let at = held(rows[0]);
   publisher?.publish(name, at.position);
   return {

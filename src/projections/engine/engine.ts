@@ -1,6 +1,8 @@
 /** Starts and stops all projections of a process, and opens their tables for reading. */
 import type pg from 'pg';
 import type { EventStore } from '../../eventstore/port.ts';
+import type { OtherLog } from './errors.ts';
+import { followLog } from './followed-log.ts';
 import { ProgressHub } from './progress.ts';
 import { type ProjectionStatus, Projector } from './projector.ts';
 import type { ReadModel } from './read-model.ts';
@@ -22,6 +24,8 @@ export interface ProjectionsOptions {
   readonly cachedRows?: number;
   readonly timing?: Timing;
   readonly delays?: Partial<Delays>;
+  /** Called when the database has come to follow another log than `store`: nothing here can go on. */
+  readonly onOtherLog?: (error: OtherLog) => void;
 }
 
 export interface Projections {
@@ -35,10 +39,14 @@ export interface Projections {
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
 const longestStop = 5_000;
 
-/** Creates what tables are missing; rejects if the database cannot be reached. The projections then run by themselves. */
+/**
+ * Creates what tables are missing; rejects if the database cannot be reached, and with OtherLog if its read models
+ * follow another log. The projections then run by themselves.
+ */
 export async function startProjections(options: ProjectionsOptions): Promise<Projections> {
   const { store, pool, models, log, timing = systemTiming } = options;
   const delays = { ...defaultDelays, ...options.delays };
+  await followLog(pool, store, log, timing);
   await ensureTables(pool, models, log);
   const progress = new ProgressHub(pool, { timing, poll: delays.poll, log });
   const stopping = new AbortController();
@@ -52,6 +60,7 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
         timing,
         delays,
         log,
+        onOtherLog: options.onOtherLog,
         maxEvents: options.maxEvents ?? 2_000,
         cachedRows: options.cachedRows ?? 10_000,
       }),

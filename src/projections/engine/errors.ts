@@ -26,13 +26,18 @@ export class OtherVersion extends Error {
   override readonly name = 'OtherVersion';
 }
 
+/** The read models in the database follow another event log: their checkpoints mean nothing in this one. */
+export class OtherLog extends Error {
+  override readonly name = 'OtherLog';
+}
+
 /**
  * Whether trying again cannot help. Of what Postgres says: data exceptions (22), violated constraints (23),
  * unsupported features (0A) and errors in the statement (42). Everything else — lost connections, deadlocks,
  * full disks, restarts, wrong passwords — may pass or be put right while we wait.
  */
 export function isPermanent(error: unknown): boolean {
-  if (error instanceof FoldFailed || error instanceof OtherVersion) return true;
+  if (error instanceof FoldFailed || error instanceof OtherVersion || error instanceof OtherLog) return true;
   return error instanceof pg.DatabaseError && /^(22|23|0A|42)/.test(error.code ?? '');
 }
 

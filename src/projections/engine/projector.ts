@@ -17,8 +17,9 @@ import {
   seeCheckpoint,
   takeOverCheckpoint,
 } from './checkpoint.ts';
-import { errorText, Fenced, FoldFailed, isPermanent, OtherVersion } from './errors.ts';
+import { errorText, Fenced, FoldFailed, isPermanent, OtherLog, OtherVersion } from './errors.ts';
 import { follow } from './follow.ts';
+import { otherLog } from './followed-log.ts';
 import type { ProgressHub } from './progress.ts';
 import type { ReadModel } from './read-model.ts';
 import { checkpointName } from './schema.ts';
@@ -53,6 +54,8 @@ export interface ProjectorOptions {
   readonly maxEvents: number;
   readonly cachedRows: number;
   readonly log: (line: string) => void;
+  /** Called when the database follows another log than `store`. */
+  readonly onOtherLog?: ((error: OtherLog) => void) | undefined;
 }
 
 export class Projector {
@@ -103,9 +106,9 @@ export class Projector {
 
   /** The first time from anybody; later only what is still ours. */
   async #claim(): Promise<Held> {
-    const { pool, model, delays } = this.#options;
+    const { pool, model, delays, store } = this.#options;
     if (this.#epoch === undefined) {
-      const held = await claimCheckpoint(pool, this.#name, model.version);
+      const held = await claimCheckpoint(pool, this.#name, model.version, store.id);
       this.#epoch = held.epoch;
       return held;
     }
@@ -148,6 +151,7 @@ export class Projector {
       const failedAt = error instanceof FoldFailed ? error.position : undefined;
       this.#set({ state: 'failed', error: errorText(error), failedAt });
       log(`${this.#name} has stopped: ${errorText(error)}`);
+      if (error instanceof OtherLog) this.#options.onOtherLog?.(error);
       await this.#record(errorText(error), failedAt, signal);
       return undefined;
     }
@@ -175,7 +179,7 @@ export class Projector {
 
   /** The checkpoint, once its writer has fallen silent; undefined when the signal aborts or nothing more can be done. */
   async #standBy(signal: AbortSignal): Promise<Held | undefined> {
-    const { pool, model, timing, delays, log } = this.#options;
+    const { pool, store, model, timing, delays, log } = this.#options;
     for (;;) {
       await timing.sleep(delays.standby * (0.5 + timing.random()), signal);
       if (signal.aborted) return undefined;
@@ -183,9 +187,10 @@ export class Projector {
         const seen = await seeCheckpoint(pool, this.#name, delays.takeOver);
         if (seen.version !== model.version)
           throw new OtherVersion(`${this.#name} is of version ${seen.version} now`);
+        if (seen.log !== store.id) throw otherLog();
         this.#set({ position: seen.position, error: undefined });
         if (!seen.stale) continue;
-        const held = await takeOverCheckpoint(pool, this.#name, seen);
+        const held = await takeOverCheckpoint(pool, this.#name, seen, store.id);
         if (!held) continue;
         this.#epoch = held.epoch;
         log(`${this.#name}: taken over`);

@@ -10,6 +10,7 @@ import { type EventStore, formatPosition, logStart, type Position } from '../../
 import { type Held, readPosition, seeCheckpoint } from './checkpoint.ts';
 import { Fenced, isPermanent } from './errors.ts';
 import { follow } from './follow.ts';
+import { followLog, follows, otherLog } from './followed-log.ts';
 import type { ReadModel } from './read-model.ts';
 import { checkpointName, ensureTables } from './schema.ts';
 import { tableSql } from './table-sql.ts';
@@ -47,16 +48,17 @@ export interface ReplayResult {
   readonly seconds: number;
 }
 
-/** Throws FoldFailed, Fenced when the read model is claimed by somebody else meanwhile, and what Postgres says for good. */
+/** Throws FoldFailed, OtherLog, Fenced when the read model is claimed by somebody else meanwhile, and what Postgres says for good. */
 export async function replayReadModel(options: ReplayOptions): Promise<ReplayResult> {
   const { store, pool, model, log = () => undefined, timing = systemTiming } = options;
   const signal = options.signal ?? new AbortController().signal;
   const delays = { ...defaultDelays, ...options.delays };
   const name = checkpointName(model);
+  await followLog(pool, store, log, timing);
   await ensureTables(pool, [model], log);
   const target = await store.head();
   const started = timing.monotonic();
-  let held = await resetReadModel(pool, model, signal, timing);
+  let held = await resetReadModel(pool, model, store.id, signal, timing);
   let events = 0;
   let failures = 0;
   const seconds = (): number => (timing.monotonic() - started) / 1000;
@@ -109,17 +111,21 @@ function progressOf(position: Position, target: Position, events: number, second
   };
 }
 
-/** Empties a read model and claims it at the start of the log. Waits for readers that hold the table, a while at a time. */
+/**
+ * Empties a read model and claims it at the start of the log. Waits for readers that hold the table, a while at a
+ * time. Throws OtherLog.
+ */
 export async function resetReadModel(
   pool: pg.Pool,
   model: ReadModel,
+  log: string,
   signal: AbortSignal,
   timing: Timing = systemTiming,
 ): Promise<Held> {
   for (let attempt = 0; ; attempt++) {
     signal.throwIfAborted();
     try {
-      return await withClient(pool, (client) => reset(client, model));
+      return await withClient(pool, (client) => reset(client, model, log));
     } catch (error) {
       if (!(error instanceof pg.DatabaseError) || error.code !== lockNotAvailable) throw error;
       await timing.sleep(backoff(timing, attempt, 1_000), signal);
@@ -129,8 +135,10 @@ export async function resetReadModel(
 
 const lockNotAvailable = '55P03';
 
-async function reset(client: pg.PoolClient, model: ReadModel): Promise<Held> {
+async function reset(client: pg.PoolClient, model: ReadModel, log: string): Promise<Held> {
   await client.query('begin');
+  const { rowCount } = await client.query(`${follows('$1')} select from follows`, [log]);
+  if (rowCount !== 1) throw otherLog();
   // Everybody who comes after us waits for us: better to give up than to let a slow reader stop all others.
   await client.query(`set local lock_timeout = '1s'`);
   // Table first, checkpoint second: see Line.

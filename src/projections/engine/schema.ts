@@ -10,7 +10,7 @@ import { tableSql } from './table-sql.ts';
 import { withClient } from './transaction.ts';
 
 /** Any number nobody else uses; all processes and versions must agree on it. */
-const schemaLock = '7308332186';
+export const schemaLock = '7308332186';
 
 const checkpointTable = `
   create schema if not exists tallyback;
@@ -26,15 +26,24 @@ const checkpointTable = `
     -- one: whoever claims, takes over or replays raises it, and so starts with a clean slate.
     add column if not exists failed_epoch bigint,
     add column if not exists failed_at_position text collate "C",
-    add column if not exists error text;`;
+    add column if not exists error text;
+  -- The log that all positions here speak of: see followed-log.ts.
+  create table if not exists tallyback.followed_log (
+    only_row boolean primary key default true check (only_row),
+    store_id text collate "C" not null,
+    since timestamptz not null
+  );`;
+
+/** What the names of read models' checkpoints begin with. */
+export const checkpointPrefix = 'projection:';
 
 /** Name of a read model's checkpoint. */
-export const checkpointName = (model: ReadModel): string => `projection:${model.name}`;
+export const checkpointName = (model: ReadModel): string => `${checkpointPrefix}${model.name}`;
 
 export async function ensureCheckpointTable(pool: pg.Pool): Promise<void> {
   // Looked up first: one who may not create tables can use those there are.
   const { rows } = await pool.query<{ there: boolean }>(
-    `select exists (
+    `select to_regclass('tallyback.followed_log') is not null and exists (
        select from pg_attribute
        where attrelid = to_regclass('tallyback.checkpoint') and attname = 'error' and not attisdropped
      ) as there`,

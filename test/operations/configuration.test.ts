@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigurationError, serverConfiguration } from '../../src/operations/configuration.ts';
+
+const fine = (): readonly string[] => [];
+const settings = (env: Readonly<Record<string, string>>, flags = {}, check = fine) =>
+  serverConfiguration(flags, env, check);
+
+describe('the event store', () => {
+  test('is in Postgres unless one is named, and the flag wins', () => {
+    expect(settings({}).eventStore).toBeUndefined();
+    expect(settings({ TALLYBACK_EVENT_STORE: '' }).eventStore).toBeUndefined();
+    const env = { TALLYBACK_EVENT_STORE: 'esdb+discover://cluster.example' };
+    const fromEnv = { connectionString: 'esdb+discover://cluster.example', namespace: 'tallyback' };
+    expect(settings(env).eventStore).toEqual({ ...fromEnv, password: undefined });
+    const flagged = settings(
+      {
+        ...env,
+        TALLYBACK_EVENT_STORE_NAMESPACE: 'shop_1.live',
+        TALLYBACK_EVENT_STORE_PASSWORD: 'secret',
+      },
+      { 'event-store': 'kurrentdb://admin@a:1,b:2' },
+    );
+    expect(flagged.eventStore).toEqual({
+      connectionString: 'kurrentdb://admin@a:1,b:2',
+      namespace: 'shop_1.live',
+      password: 'secret',
+    });
+  });
+
+  test('is checked by its adapter, together with everything else, and no secret is said', () => {
+    const problemsOf = (env: Readonly<Record<string, string>>, check = fine): string => {
+      try {
+        settings(env, {}, check);
+      } catch (error) {
+        if (error instanceof ConfigurationError) return error.message;
+        throw error;
+      }
+      return '';
+    };
+    const said = problemsOf(
+      {
+        TALLYBACK_EVENT_STORE: 'esdb://u:hunter2@host',
+        TALLYBACK_EVENT_STORE_NAMESPACE: 'tally-back',
+        TALLYBACK_EVENT_STORE_PASSWORD: 'hunter3',
+        TALLYBACK_LISTEN: 'nowhere',
+        TALLYBACK_EVENTSTORE: '1',
+      },
+      () => ['the adapter does not like it'],
+    );
+    expect(said.split('\n')).toHaveLength(4);
+    expect(said).toContain('the adapter does not like it');
+    expect(said).toContain('TALLYBACK_EVENT_STORE_NAMESPACE');
+    expect(said).toContain('TALLYBACK_EVENTSTORE is not a setting');
+    expect(said).not.toMatch(/hunter/);
+    expect(problemsOf({ TALLYBACK_EVENT_STORE: 'postgres://u:hunter2@host/db' })).toMatch(/DATABASE_URL/);
+    expect(problemsOf({ TALLYBACK_EVENT_STORE: 'postgres://u:hunter2@host/db' })).not.toMatch(/hunter/);
+  });
+});
