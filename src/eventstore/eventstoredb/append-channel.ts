@@ -148,7 +148,7 @@ class CurrentCall {
     call.on('data', (response: BatchAppendResp) => this.#answer(response));
     call.on('error', (error: Error) => {
       if (this.ended) return;
-      failed(error);
+      void failed(error);
       this.#connection.failed();
       this.#end(error);
     });

@@ -19,8 +19,11 @@ import type { ConnectionSettings } from './connection-string.ts';
 
 export interface OpenedCall<T> {
   readonly call: T;
-  /** Tells the client why the call ended: it may have to turn to another node. Not for calls we have cancelled. */
-  readonly failed: (error: Error) => void;
+  /**
+   * Tells the client why the call ended: it may have to turn to another node, and has once this resolves, which it
+   * always does. Not for calls we have cancelled.
+   */
+  readonly failed: (error: Error) => Promise<void>;
 }
 
 export class Client extends EventStoreDBClient {
@@ -49,10 +52,8 @@ export class Client extends EventStoreDBClient {
       this.#streams = streams;
       // The bounds on our calls are our own: a subscription has none, a batch of appends one each.
       const [metadata, options] = this.callArguments({ requiresLeader }, { deadline: Infinity });
-      const failed = (error: Error): void => {
-        // It throws for errors that lack what it expects; such an error tells it nothing.
-        this.handleError(streams, error).catch(() => undefined);
-      };
+      // It throws for errors that lack what it expects; such an error tells it nothing.
+      const failed = (error: Error): Promise<void> => this.handleError(streams, error).catch(() => undefined);
       return Promise.resolve({ call: begin(streams, metadata, options), failed });
     });
   }

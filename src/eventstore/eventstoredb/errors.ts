@@ -23,6 +23,9 @@ export function exceptionOf(error: Error): string | undefined {
   return Array.isArray(values) && values.length > 0 ? String(values[0]) : undefined;
 }
 
+export const isNotLeader = (error: unknown): boolean =>
+  error instanceof Error && exceptionOf(error) === 'not-leader';
+
 /** A live subscriber was too slow for the server, which ended the subscription; nothing is wrong. */
 export const isSlowConsumer = (error: unknown): boolean =>
   error instanceof Error && /consumer too slow/i.test(error.message);

@@ -45,17 +45,21 @@ export function encodeEvents(events: readonly NewEvent[]): readonly BatchAppendR
   throw new AppendTooLarge(`${total} bytes of events in one append; ${largestAppend} are taken, compressed`);
 }
 
-/** The event, if it is one of ours: in the namespace, and not one that the server itself wrote there. */
+/** Whether an event is in the namespace, and not one that the server itself wrote there. */
+export const isOurs = (event: ReadResp_ReadEvent_RecordedEvent, prefix: Buffer): boolean =>
+  event.streamIdentifier?.streamName.subarray(0, prefix.length).equals(prefix) === true &&
+  event.metadata['type']?.startsWith('$') !== true;
+
+/** The event, if it is one of ours. Throws if it cannot be read. */
 export function decodeEvent(
   event: ReadResp_ReadEvent_RecordedEvent,
   prefix: Buffer,
 ): RecordedEvent | undefined {
   const name = event.streamIdentifier?.streamName;
-  const type = event.metadata['type'] ?? '';
-  if (!name?.subarray(0, prefix.length).equals(prefix) || type.startsWith('$')) return undefined;
+  if (!name || !isOurs(event, prefix)) return undefined;
   return {
     id: readUuid(event.id),
-    type,
+    type: event.metadata['type'] ?? '',
     data: readText(event),
     metadata: event.customMetadata.toString(),
     stream: name.toString('utf8', prefix.length),

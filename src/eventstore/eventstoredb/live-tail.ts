@@ -152,7 +152,7 @@ export class LiveTail {
         const ended = this.#pump(call, recent, gone.signal).then((why) => {
           if (!(why instanceof Error)) connection.failed();
           else if (!isSlowConsumer(why)) {
-            failed(why);
+            void failed(why);
             connection.failed();
           }
           return why ?? new Error('the server ended it');
@@ -192,45 +192,61 @@ export class LiveTail {
     };
   }
 
-  /** Resolves with the error, or undefined, when the call ends, or the signal aborts. */
+  /** Resolves with the error, or undefined, when the call ends, the signal aborts, or an event cannot be read. */
   #pump(
     call: ClientReadableStream<ReadResp>,
     recent: RecentEvents,
     signal: AbortSignal,
   ): Promise<Error | undefined> {
     return new Promise((resolve) => {
-      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+      let isOver = false;
+      const end = (error?: Error): void => {
+        isOver = true;
+        resolve(error);
+      };
+      signal.addEventListener('abort', () => end(), { once: true });
       call.on('data', ({ content }: ReadResp) => {
-        if (signal.aborted) return;
-        this.#heard++;
+        // Nothing may be taken from behind what could not be.
+        if (isOver) return;
         this.#options.connection.answered();
-        switch (content?.$case) {
-          case 'event': {
-            const event = content.value.event && decodeEvent(content.value.event, this.#options.prefix);
-            if (event) recent.push(event);
-            break;
-          }
-          case 'checkpoint': {
-            const { commitPosition: commit, preparePosition: prepare } = content.value;
-            recent.passed({ commit, prepare });
-            break;
-          }
-          case 'caughtUp':
-            this.#live = true;
-            break;
-          case 'fellBehind':
-            this.#live = false;
-            break;
-          case 'confirmation':
-          case 'streamNotFound':
-          case undefined:
-            return;
+        try {
+          if (!this.#take(content, recent)) return;
+        } catch (error) {
+          end(error instanceof Error ? error : new Error(String(error)));
+          return;
         }
+        this.#heard++;
         this.#wake();
       });
-      call.on('error', resolve);
-      call.on('end', () => resolve(undefined));
+      call.on('error', end);
+      call.on('end', () => end());
     });
+  }
+
+  /** Whether it is any news. Throws if it is an event that cannot be read. */
+  #take(content: ReadResp['content'], recent: RecentEvents): boolean {
+    switch (content?.$case) {
+      case 'event': {
+        const event = content.value.event && decodeEvent(content.value.event, this.#options.prefix);
+        if (event) recent.push(event);
+        return true;
+      }
+      case 'checkpoint': {
+        const { commitPosition: commit, preparePosition: prepare } = content.value;
+        recent.passed({ commit, prepare });
+        return true;
+      }
+      case 'caughtUp':
+        this.#live = true;
+        return true;
+      case 'fellBehind':
+        this.#live = false;
+        return true;
+      case 'confirmation':
+      case 'streamNotFound':
+      case undefined:
+        return false;
+    }
   }
 
   /**

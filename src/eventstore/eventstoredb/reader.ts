@@ -20,8 +20,8 @@ import {
 } from '../port.ts';
 import type { StreamPage } from '../stream-events.ts';
 import type { Connection } from './connection.ts';
-import { exceptionOf, StreamTombstoned, unavailable } from './errors.ts';
-import { decodeEvent, positionOf } from './events.ts';
+import { exceptionOf, isNotLeader, StreamTombstoned, unavailable } from './errors.ts';
+import { decodeEvent, isOurs, positionOf } from './events.ts';
 
 export interface ReaderOptions {
   readonly connection: Connection;
@@ -46,6 +46,11 @@ export interface LogPage {
   readonly through: Position;
   /** There was nothing behind it. */
   readonly atEnd: boolean;
+}
+
+interface ReadHow {
+  readonly backwards: boolean;
+  readonly fromLeader: boolean;
 }
 
 interface Raw {
@@ -117,8 +122,7 @@ export class Reader {
    * waits for the head should not wait for those); else of the last of all.
    */
   async head(): Promise<Position> {
-    const ours = (event: ReadResp_ReadEvent_RecordedEvent): boolean =>
-      decodeEvent(event, this.#options.prefix) !== undefined;
+    const ours = (event: ReadResp_ReadEvent_RecordedEvent): boolean => isOurs(event, this.#options.prefix);
     const [last] = await this.#last({ events: 1, bytes: Infinity });
     if (!last) return logStart;
     if (ours(last)) return positionOf(last);
@@ -137,10 +141,24 @@ export class Reader {
     return events;
   }
 
+  /** What is the leader's to answer, and was asked of another node, is asked of the one that this node named. */
   async #read(
     streamOption: NonNullable<ReadReq_Options['streamOption']>,
     limits: PageLimits,
-    how: { readonly backwards: boolean; readonly fromLeader: boolean },
+    how: ReadHow,
+  ): Promise<Raw> {
+    try {
+      return await this.#readOnce(streamOption, limits, how);
+    } catch (error) {
+      if (!(error instanceof EventStoreUnavailable) || !isNotLeader(error.cause)) throw error;
+      return this.#readOnce(streamOption, limits, how);
+    }
+  }
+
+  async #readOnce(
+    streamOption: NonNullable<ReadReq_Options['streamOption']>,
+    limits: PageLimits,
+    how: ReadHow,
   ): Promise<Raw> {
     const { connection, edges, deadline } = this.#options;
     const request: ReadReq_Options = {
@@ -167,7 +185,12 @@ export class Reader {
           cause: error,
         });
       }
-      if (error instanceof Error && !(error instanceof EventStoreUnavailable)) failed(error);
+      if (error instanceof Error && !(error instanceof EventStoreUnavailable)) {
+        const turned = new AbortController();
+        void failed(error).then(() => turned.abort());
+        // The next call then goes to the leader. It may take as long as finding a node does, but no longer than this.
+        if (isNotLeader(error)) await edges.pause(deadline, turned.signal);
+      }
       connection.failed();
       throw unavailable(error);
     } finally {
