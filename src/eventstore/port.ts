@@ -80,6 +80,11 @@ export class EventStoreUnavailable extends Error {
   override readonly name = 'EventStoreUnavailable';
 }
 
+/** The log itself is not as it must be; nothing that reads it may go on. */
+export class LogDamaged extends Error {
+  override readonly name = 'LogDamaged';
+}
+
 /** The events of an append are together more than the store takes at once; nothing was stored. */
 export class AppendTooLarge extends Error {
   override readonly name = 'AppendTooLarge';
@@ -113,7 +118,7 @@ export interface EventStore {
   /**
    * All events after a position, for ever, in log order, in batches that are never empty except to say
    * `caughtUp`. Heals itself over connection failures and ends only when the signal aborts; throws
-   * EventStoreUnavailable if the store is closed under it, and an adapter's own error if the log is damaged.
+   * EventStoreUnavailable if the store is closed under it, and LogDamaged.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
   /**

@@ -3,7 +3,6 @@
 import { parseArgs } from 'node:util';
 import { ListenError } from '../api/server.ts';
 import { CannotCopy } from '../eventstore/copy-log.ts';
-import { NotForThisCopy } from '../eventstore/eventstoredb/index.ts';
 import { CopyRefused, EventStoreUnavailable } from '../eventstore/port.ts';
 import { NoLog } from '../eventstore/postgres/schema.ts';
 import { ConfigurationError } from '../operations/configuration.ts';
@@ -132,7 +131,6 @@ const expectedErrors = [
   OtherLog,
   CannotCopy,
   CopyRefused,
-  NotForThisCopy,
   NoLog,
 ] as const;
 

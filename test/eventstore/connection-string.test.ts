@@ -3,13 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   type ConnectionSettings,
+  ConnectionStringError,
   parseConnectionString,
 } from '../../src/eventstore/eventstoredb/connection-string.ts';
-import {
-  checkConnectionString,
-  ConnectionStringError,
-  describeConnectionString,
-} from '../../src/eventstore/eventstoredb/index.ts';
+import { checkConnectionString, describeConnectionString } from '../../src/eventstore/eventstoredb/index.ts';
 
 const one = { address: 'db', port: 2113 };
 

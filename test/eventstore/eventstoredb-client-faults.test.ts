@@ -75,6 +75,7 @@ class BareProcess {
 
 test('1: a subscription comes back after a dropped connection', async () => {
   const server = await start();
+  const store = await open(server);
   const client = connect(server);
   const seen: string[] = [];
   const errors: Error[] = [];
@@ -99,7 +100,6 @@ test('1: a subscription comes back after a dropped connection', async () => {
   expect(server.calls.started('subscribe')).toBe(2);
   await another.unsubscribe();
 
-  const store = await open(server);
   const followed: string[] = [];
   const following = follow(store, await store.head(), (events) => events.length === 3, {
     onBatch: ({ events }) => void followed.push(...idsOf(events)),
@@ -115,6 +115,7 @@ test('1: a subscription comes back after a dropped connection', async () => {
 test('2: a subscription ended with OK goes on', async () => {
   const server = await start();
   const endEarly = { on: 'subscribe', fault: { kind: 'end' }, afterEvents: 3 } as const;
+  const store = await open(server);
   const client = connect(server);
   await client.appendToStream('test.s', bareEvents(10));
   server.faults.next(endEarly);
@@ -122,7 +123,6 @@ test('2: a subscription ended with OK goes on', async () => {
   for await (const event of client.subscribeToAll({ ...ours, fromPosition: START })) seen.push(idOf(event));
   expect(seen).toEqual(idsIn(server, 'test.s').slice(0, 3));
 
-  const store = await open(server);
   const rule = server.faults.next(endEarly);
   const following = follow(store, await store.head(), (events) => events.length === 10);
   await until(() => expect(server.calls.open('subscribe')).toBe(1));
@@ -133,6 +133,7 @@ test('2: a subscription ended with OK goes on', async () => {
 
 test('3: no position runs ahead of what has been handled', async () => {
   const server = await start();
+  const store = await open(server);
   const client = connect(server);
   await client.appendToStream('test.s', bareEvents(10));
   const checkpoints: Position[] = [];
@@ -160,7 +161,6 @@ test('3: no position runs ahead of what has been handled', async () => {
   await after.unsubscribe();
 
   // A reader that crashes after every batch, at times before it has handled it, and goes on from the last `through`.
-  const store = await open(server);
   const handled: string[] = [];
   let position = logStart;
   for (let life = 0; handled.length < 30; life++) {
@@ -323,6 +323,7 @@ test('8: a conflict tells the revision there is', async () => {
 
 test('9: whoever leaves a loop leaves no call behind', async () => {
   const server = await start();
+  const store = await open(server);
   const client = connect(server);
   const data = { text: 'x'.repeat(2_000) };
   for (let n = 0; n < 5; n++) {
@@ -342,7 +343,6 @@ test('9: whoever leaves a loop leaves no call behind', async () => {
   await subscription.unsubscribe();
   await until(() => expect([server.calls.open('read'), server.calls.open('subscribe')]).toEqual([0, 0]));
 
-  const store = await open(server);
   for await (const _ of store.readStream('s')) break;
   const batches: LogBatch[] = [];
   for await (const batch of store.subscribe({ after: logStart, signal: new AbortController().signal })) {

@@ -4,14 +4,11 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import {
-  NotForThisCopy,
-  openEventStoreDb,
-  openEventStoreDbCopy,
-} from '../../src/eventstore/eventstoredb/index.ts';
+import { openEventStoreDb, openEventStoreDbCopy } from '../../src/eventstore/eventstoredb/index.ts';
 import {
   type AppendResult,
   AppendTooLarge,
+  CopyRefused,
   type CopyTarget,
   type EventStore,
   EventStoreUnavailable,
@@ -559,7 +556,7 @@ describe('a copy', () => {
     const again = await openCopy(server, 'A');
     expect(again.id).toBe(copy.id);
     const wrong = await rejection(openCopy(server, 'B'));
-    expect(wrong).toBeInstanceOf(NotForThisCopy);
+    expect(wrong).toBeInstanceOf(CopyRefused);
     expect(wrong).toMatchObject({ message: expect.stringContaining('an unfinished copy of the store A') });
 
     await again.completeCopy();
@@ -567,7 +564,7 @@ describe('a copy', () => {
     expect((await open(server)).origin).toEqual({ storeId: 'A', complete: true });
     for (const from of ['A', 'B']) {
       expect(await rejection(openCopy(server, from))).toMatchObject({
-        name: 'NotForThisCopy',
+        name: 'CopyRefused',
         message: expect.stringContaining('a finished copy of the store A'),
       });
     }
@@ -577,7 +574,7 @@ describe('a copy', () => {
     const server = await start();
     expect((await open(server)).origin).toBeUndefined();
     expect(await rejection(openCopy(server, 'A'))).toMatchObject({
-      name: 'NotForThisCopy',
+      name: 'CopyRefused',
       message: 'the log has been used already',
     });
     expect((await open(server)).origin).toBeUndefined();
@@ -589,7 +586,7 @@ describe('a copy', () => {
       const [copy, store] = await Promise.allSettled([openCopy(server, 'A'), open(server)]);
       if (store.status === 'rejected') throw store.reason;
       expect(store.value.origin === undefined).toBe(copy.status === 'rejected');
-      if (copy.status === 'rejected') expect(copy.reason).toBeInstanceOf(NotForThisCopy);
+      if (copy.status === 'rejected') expect(copy.reason).toBeInstanceOf(CopyRefused);
     }
   });
 

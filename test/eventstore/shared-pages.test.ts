@@ -6,7 +6,12 @@ import type { Position } from '../../src/eventstore/port.ts';
 import { rejection } from './samples.ts';
 
 const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
-const pageAfter = (n: number, atEnd = false): LogPage => ({ events: [], through: at(n + 10), atEnd });
+const pageAfter = (n: number, atEnd = false): LogPage => ({
+  events: [],
+  through: at(n + 10),
+  atEnd,
+  full: !atEnd,
+});
 
 interface Asked {
   readonly after: number;
@@ -73,7 +78,7 @@ test('one who asks while the end is being read is not told of a moment before th
   await early;
   await turn();
   expect(asked).toHaveLength(2);
-  asked[1]?.give({ ...pageAfter(5), atEnd: true });
+  asked[1]?.give(pageAfter(5, true));
   expect((await late).through).toEqual(at(15));
 });
 

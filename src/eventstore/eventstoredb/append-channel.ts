@@ -15,7 +15,6 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import {
   BadRequest,
   type BatchAppendReq,
-  type BatchAppendReq_Options,
   type BatchAppendReq_ProposedMessage,
   type BatchAppendResp,
   type BatchAppendResp_Success,
@@ -44,9 +43,6 @@ interface Pending {
   /** How many answers had come when it was sent. */
   readonly answersBefore: number;
 }
-
-/** One request carries at most this much; servers refuse messages of 16 MiB. */
-const largestMessage = 3 * 1024 * 1024;
 
 export class AppendChannel {
   readonly #connection: Connection;
@@ -86,7 +82,7 @@ export class AppendChannel {
   async #send(
     name: string,
     append: Append,
-    messages: readonly BatchAppendReq_ProposedMessage[],
+    messages: BatchAppendReq_ProposedMessage[],
   ): Promise<AppendAnswer> {
     let call = this.#calls;
     if (!call || call.ended) {
@@ -123,7 +119,7 @@ class CurrentCall {
   async append(
     name: string,
     append: Append,
-    messages: readonly BatchAppendReq_ProposedMessage[],
+    messages: BatchAppendReq_ProposedMessage[],
   ): Promise<AppendAnswer> {
     const { call } = await this.#opening;
     if (this.ended) throw new EventStoreUnavailable('EventStoreDB: the call for appends has ended');
@@ -131,7 +127,7 @@ class CurrentCall {
       const id = this.#edges.newId();
       const alarm = this.#edges.alarm(this.#deadline, () => this.#tooLate(id));
       this.#pending.set(id, { resolve, reject, alarm, answersBefore: this.#answers });
-      for (const request of requests(id, name, append, messages, this.#deadline)) call.write(request);
+      call.write(requestOf(id, name, append, messages, this.#deadline));
     });
   }
 
@@ -198,36 +194,26 @@ class CurrentCall {
   }
 }
 
-function* requests(
+function requestOf(
   id: string,
   name: string,
   { expectedRevision }: Append,
-  messages: readonly BatchAppendReq_ProposedMessage[],
+  proposedMessages: BatchAppendReq_ProposedMessage[],
   deadline: number,
-): Generator<BatchAppendReq> {
-  const correlationId = { value: { $case: 'string' as const, value: id } };
-  const expected: BatchAppendReq_Options['expectedStreamPosition'] =
-    expectedRevision === noStream
-      ? { $case: 'noStream', value: {} }
-      : { $case: 'streamPosition', value: BigInt(expectedRevision) };
-  let options: BatchAppendReq_Options | undefined = {
-    streamIdentifier: { streamName: Buffer.from(name) },
-    expectedStreamPosition: expected,
-    deadline: { seconds: BigInt(Math.floor(deadline / 1_000)), nanos: (deadline % 1_000) * 1_000_000 },
+): BatchAppendReq {
+  return {
+    correlationId: { value: { $case: 'string', value: id } },
+    options: {
+      streamIdentifier: { streamName: Buffer.from(name) },
+      expectedStreamPosition:
+        expectedRevision === noStream
+          ? { $case: 'noStream', value: {} }
+          : { $case: 'streamPosition', value: BigInt(expectedRevision) },
+      deadline: { seconds: BigInt(Math.floor(deadline / 1_000)), nanos: (deadline % 1_000) * 1_000_000 },
+    },
+    proposedMessages,
+    isFinal: true,
   };
-  let part: BatchAppendReq_ProposedMessage[] = [];
-  let size = 0;
-  for (const message of messages) {
-    if (size + message.data.length > largestMessage && part.length > 0) {
-      yield { correlationId, options, proposedMessages: part, isFinal: false };
-      options = undefined;
-      part = [];
-      size = 0;
-    }
-    part.push(message);
-    size += message.data.length + message.customMetadata.length;
-  }
-  yield { correlationId, options, proposedMessages: part, isFinal: true };
 }
 
 /** Throws what the append is to be rejected with. */

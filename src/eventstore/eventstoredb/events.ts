@@ -1,11 +1,12 @@
 /** Events as they travel: JSON texts go and come as they are; what is too large for an append goes compressed. */
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { BatchAppendReq_ProposedMessage } from '../../gen/event_store/client/streams.ts';
 import type {
+  BatchAppendReq_ProposedMessage,
+  ReadReq_Options_FilterOptions,
   ReadResp_ReadEvent_RecordedEvent,
   UUID as WireUuid,
 } from '../../gen/event_store/client/streams.ts';
-import { AppendTooLarge, type NewEvent, type Position, type RecordedEvent } from '../port.ts';
+import { AppendTooLarge, LogDamaged, type NewEvent, type Position, type RecordedEvent } from '../port.ts';
 
 /** A little below what servers take at once by default (1 MiB, MaxAppendSize). */
 const largestAppend = 1_000_000;
@@ -21,7 +22,7 @@ const sizeOf = ({ data, customMetadata, metadata }: BatchAppendReq_ProposedMessa
   data.length + customMetadata.length + 2 * (metadata['type']?.length ?? 0);
 
 /** Throws AppendTooLarge. */
-export function encodeEvents(events: readonly NewEvent[]): readonly BatchAppendReq_ProposedMessage[] {
+export function encodeEvents(events: readonly NewEvent[]): BatchAppendReq_ProposedMessage[] {
   const messages = events.map((event): BatchAppendReq_ProposedMessage => ({
     id: { value: { $case: 'string', value: event.id } },
     metadata: { type: event.type, 'content-type': json },
@@ -50,7 +51,7 @@ export const isOurs = (event: ReadResp_ReadEvent_RecordedEvent, prefix: Buffer):
   event.streamIdentifier?.streamName.subarray(0, prefix.length).equals(prefix) === true &&
   event.metadata['type']?.startsWith('$') !== true;
 
-/** The event, if it is one of ours. Throws if it cannot be read. */
+/** The event, if it is one of ours. Throws LogDamaged if it cannot be read. */
 export function decodeEvent(
   event: ReadResp_ReadEvent_RecordedEvent,
   prefix: Buffer,
@@ -69,14 +70,30 @@ export function decodeEvent(
   };
 }
 
+/** Lets the server leave out what is not in the namespace. `window`: see its users. */
+export const namespaceFilter = (
+  prefix: Buffer,
+  window: number,
+  checkpointIntervalMultiplier = 1,
+): ReadReq_Options_FilterOptions => ({
+  filter: { $case: 'streamIdentifier', value: { regex: '', prefix: [prefix.toString()] } },
+  window: { $case: 'max', value: window },
+  checkpointIntervalMultiplier,
+});
+
 export const positionOf = (event: ReadResp_ReadEvent_RecordedEvent): Position => ({
   commit: event.commitPosition,
   prepare: event.preparePosition,
 });
 
-function readText({ metadata, data }: ReadResp_ReadEvent_RecordedEvent): string {
+function readText({ metadata, data, id, streamIdentifier }: ReadResp_ReadEvent_RecordedEvent): string {
   const compressed = metadata['content-type'] !== json && data[0] === 0x1f && data[1] === 0x8b;
-  return (compressed ? gunzipSync(data, { maxOutputLength: 64 * 1024 * 1024 }) : data).toString();
+  try {
+    return (compressed ? gunzipSync(data, { maxOutputLength: 64 * 1024 * 1024 }) : data).toString();
+  } catch (cause) {
+    const stream = streamIdentifier?.streamName.toString() ?? '';
+    throw new LogDamaged(`Event ${readUuid(id)} of stream "${stream}" cannot be decompressed`, { cause });
+  }
 }
 
 /** Ticks are 100 ns since 1970; we keep whole milliseconds. */

@@ -5,6 +5,8 @@ import { type Edges, systemEdges } from '../edges.ts';
 import { silentLog, type StoreLog } from '../log.ts';
 import {
   type AppendResult,
+  comparePositions,
+  CopyRefused,
   type CopyTarget,
   type EventStore,
   EventStoreUnavailable,
@@ -20,7 +22,7 @@ import { AppendChannel } from './append-channel.ts';
 import { parseConnectionString } from './connection-string.ts';
 import { Connection } from './connection.ts';
 import { LiveTail } from './live-tail.ts';
-import { Reader } from './reader.ts';
+import { type LogPage, Reader } from './reader.ts';
 import { SharedPages } from './shared-pages.ts';
 import { completeCopy, ensureStoreRecord, type StoreRecord } from './store-record.ts';
 import { subscription } from './subscription.ts';
@@ -44,11 +46,6 @@ export interface EventStoreDbOptions {
   };
 }
 
-/** The log cannot be the target of this copy. */
-export class NotForThisCopy extends Error {
-  override readonly name = 'NotForThisCopy';
-}
-
 const namespaceForm = /^[A-Za-z0-9][A-Za-z0-9_.]{0,99}$/;
 /** A reader that is behind holds two pages: the one being handled and the one fetched ahead. */
 const logPageLimits = { events: 2_000, bytes: 8 * 1024 * 1024 };
@@ -62,7 +59,7 @@ const streamPageLimits = { events: 500, bytes: 8 * 1024 * 1024 };
  */
 export const openEventStoreDb = (options: EventStoreDbOptions): Promise<EventStore> => open(options);
 
-/** Opens an empty log, or an unfinished copy, to be filled from another store. Throws NotForThisCopy otherwise. */
+/** Opens an empty log, or an unfinished copy, to be filled from another store. Throws CopyRefused otherwise. */
 export async function openEventStoreDbCopy(
   options: EventStoreDbOptions,
   originStoreId: string,
@@ -71,7 +68,7 @@ export async function openEventStoreDbCopy(
   const { origin } = store;
   if (origin?.storeId === originStoreId && !origin.complete) return store;
   await store.close();
-  throw new NotForThisCopy(
+  throw new CopyRefused(
     origin
       ? `the log holds ${origin.complete ? 'a finished' : 'an unfinished'} copy of the store ${origin.storeId}`
       : 'the log has been used already',
@@ -127,7 +124,7 @@ class EventStoreDbStore implements CopyTarget {
     this.origin = record.origin;
     this.#parts = parts;
     this.#log = options.log ?? silentLog;
-    this.#pages = new SharedPages((after) => reader.logPage(after, logPageLimits), sharedPages);
+    this.#pages = new SharedPages((after) => this.#page(after), sharedPages);
     this.#tail = new LiveTail({
       connection,
       reader,
@@ -174,6 +171,17 @@ class EventStoreDbStore implements CopyTarget {
     } finally {
       unfollow();
     }
+  }
+
+  /**
+   * Ours, as long as there are any; then whatever there is, so that no event can be missed, whoever's events lie
+   * between, and the end of the log is known to be reached.
+   */
+  async #page(after: Position): Promise<LogPage> {
+    const { reader, record } = this.#parts;
+    const from = comparePositions(after, record.position) < 0 ? record.position : after;
+    const ours = await reader.logPage(from, logPageLimits, 'ours');
+    return ours.events.length > 0 ? ours : reader.logPage(from, logPageLimits, 'all');
   }
 
   head(): Promise<Position> {

@@ -1,11 +1,6 @@
 /** The EventStoreDB and KurrentDB adapter, as the rest of Tallyback may see it. */
+export { checkConnectionString, describeConnectionString } from './connection-string.ts';
 export {
-  checkConnectionString,
-  ConnectionStringError,
-  describeConnectionString,
-} from './connection-string.ts';
-export {
-  NotForThisCopy,
   openEventStoreDb,
   openEventStoreDbCopy,
   type EventStoreDbOptions,

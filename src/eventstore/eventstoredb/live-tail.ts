@@ -20,10 +20,10 @@ import type {
 import { backoff, type Edges } from '../edges.ts';
 import { healed } from '../healed.ts';
 import { errorText, type StoreLog } from '../log.ts';
-import { comparePositions, logStart, type Position, type RecordedEvent } from '../port.ts';
+import { comparePositions, LogDamaged, logStart, type Position, type RecordedEvent } from '../port.ts';
 import type { Connection } from './connection.ts';
 import { isSlowConsumer } from './errors.ts';
-import { decodeEvent } from './events.ts';
+import { decodeEvent, namespaceFilter } from './events.ts';
 import type { Reader } from './reader.ts';
 import { RecentEvents, type RecentLimits } from './recent-events.ts';
 
@@ -49,6 +49,7 @@ export class LiveTail {
   #stop: AbortController | undefined;
   #recent: RecentEvents | undefined;
   #live = false;
+  #damage: LogDamaged | undefined;
   /** Counts messages, so that silence can be told. */
   #heard = 0;
 
@@ -86,6 +87,11 @@ export class LiveTail {
     return this.#live;
   }
 
+  /** Throws LogDamaged if what comes next cannot be read: nothing more is to be waited for. */
+  check(): void {
+    if (this.#damage) throw this.#damage;
+  }
+
   from(position: Position, most: number): RecordedEvent[] {
     return this.#recent?.from(position, most) ?? [];
   }
@@ -100,6 +106,7 @@ export class LiveTail {
     this.#stop = undefined;
     this.#recent = undefined;
     this.#live = false;
+    this.#damage = undefined;
   }
 
   #wake(): void {
@@ -124,6 +131,11 @@ export class LiveTail {
       const why = await this.#followOnce(recent, signal);
       if (signal.aborted) return;
       this.#live = false;
+      if (why instanceof LogDamaged) {
+        this.#damage = why;
+        this.#wake();
+        return;
+      }
       if (isSlowConsumer(why)) {
         log('debug', 'the server found the subscription slow; going on from where it was');
         continue;
@@ -174,7 +186,6 @@ export class LiveTail {
       comparePositions(after, logStart) > 0
         ? { $case: 'position', value: { commitPosition: after.commit, preparePosition: after.prepare } }
         : { $case: 'start', value: {} };
-    const prefix = this.#options.prefix.toString();
     return {
       streamOption: { $case: 'all', value: { allOption } },
       readDirection: 0,
@@ -182,11 +193,7 @@ export class LiveTail {
       countOption: { $case: 'subscription', value: {} },
       filterOption: {
         $case: 'filter',
-        value: {
-          filter: { $case: 'streamIdentifier', value: { regex: '', prefix: [prefix] } },
-          window: { $case: 'max', value: 32 },
-          checkpointIntervalMultiplier: checkpointInterval,
-        },
+        value: namespaceFilter(this.#options.prefix, 32, checkpointInterval),
       },
       uuidOption: { content: { $case: 'string', value: {} } },
     };
@@ -265,7 +272,7 @@ export class LiveTail {
       missing = undefined;
       if (this.#heard !== heard) continue;
       const from = recent.through;
-      const page = await this.#options.reader.logPage(from, watchPage).catch(() => undefined);
+      const page = await this.#options.reader.logPage(from, watchPage, 'all').catch(() => undefined);
       if (!page || signal.aborted || comparePositions(recent.through, from) !== 0) continue;
       missing = page.events[0]?.position;
       if (!missing && comparePositions(page.through, from) > 0) {

@@ -21,7 +21,7 @@ import {
 import type { StreamPage } from '../stream-events.ts';
 import type { Connection } from './connection.ts';
 import { exceptionOf, isNotLeader, StreamTombstoned, unavailable } from './errors.ts';
-import { decodeEvent, isOurs, positionOf } from './events.ts';
+import { decodeEvent, isOurs, namespaceFilter, positionOf } from './events.ts';
 
 export interface ReaderOptions {
   readonly connection: Connection;
@@ -46,11 +46,15 @@ export interface LogPage {
   readonly through: Position;
   /** There was nothing behind it. */
   readonly atEnd: boolean;
+  /** It was cut short by its limits. */
+  readonly full: boolean;
 }
 
 interface ReadHow {
   readonly backwards: boolean;
   readonly fromLeader: boolean;
+  /** The server leaves out what is not in the namespace. */
+  readonly onlyOurs: boolean;
 }
 
 interface Raw {
@@ -59,6 +63,8 @@ interface Raw {
   readonly full: boolean;
 }
 
+/** Events that the server looks at, at most, for one of ours before it reads on. */
+const searchWindow = 500;
 /** For our last event among those of others. */
 const lookedThrough = { events: 64, bytes: 1024 * 1024 };
 
@@ -69,8 +75,11 @@ export class Reader {
     this.#options = options;
   }
 
-  /** The log after a position. Any node may answer: what it has is in order, if perhaps not yet everything. */
-  async logPage(after: Position, limits: PageLimits): Promise<LogPage> {
+  /**
+   * The log after a position, or only ours of it: then nothing is known of what lies behind the last one. Any node may
+   * answer: what it has is in order, if perhaps not yet everything.
+   */
+  async logPage(after: Position, limits: PageLimits, which: 'all' | 'ours'): Promise<LogPage> {
     const allOption: ReadReq_Options_AllOptions['allOption'] =
       comparePositions(after, logStart) > 0
         ? { $case: 'position', value: { commitPosition: after.commit, preparePosition: after.prepare } }
@@ -79,7 +88,7 @@ export class Reader {
     const { events: raw, full } = await this.#read(
       { $case: 'all', value: { allOption } },
       { ...limits, events: limits.events + 1 },
-      { backwards: false, fromLeader: false },
+      { backwards: false, fromLeader: false, onlyOurs: which === 'ours' },
     );
     const events: RecordedEvent[] = [];
     let through = after;
@@ -90,7 +99,7 @@ export class Reader {
       const event = decodeEvent(one, this.#options.prefix);
       if (event) events.push(event);
     }
-    return { events, through, atEnd: !full };
+    return { events, through, atEnd: !full && which === 'all', full };
   }
 
   /** A stream (by the server's name for it) from a revision on, as the leader has it. An unknown one is empty. */
@@ -107,6 +116,7 @@ export class Reader {
     const { events, full } = await this.#read({ $case: 'stream', value: streamOption }, limits, {
       backwards: false,
       fromLeader: true,
+      onlyOurs: false,
     });
     return { events: events.flatMap((event) => decodeEvent(event, prefix) ?? []), full };
   }
@@ -136,7 +146,7 @@ export class Reader {
     const { events } = await this.#read(
       { $case: 'all', value: { allOption: { $case: 'end', value: {} } } },
       limits,
-      { backwards: true, fromLeader: true },
+      { backwards: true, fromLeader: true, onlyOurs: false },
     );
     return events;
   }
@@ -166,7 +176,9 @@ export class Reader {
       readDirection: how.backwards ? 1 : 0,
       resolveLinks: false,
       countOption: { $case: 'count', value: BigInt(limits.events) },
-      filterOption: { $case: 'noFilter', value: {} },
+      filterOption: how.onlyOurs
+        ? { $case: 'filter', value: namespaceFilter(this.#options.prefix, searchWindow) }
+        : { $case: 'noFilter', value: {} },
       uuidOption: { content: { $case: 'string', value: {} } },
     };
     const { call, failed } = await connection.open((streams, metadata, options) => {

@@ -19,9 +19,9 @@ export class SharedPages {
   /** A page after a position, as of some moment after this call. */
   async after(position: Position): Promise<LogPage> {
     const key = formatPosition(position);
-    // A page that ended within the log stays as it is; one that reached the end tells of an earlier moment.
+    // A full page stays as it is; one that stopped for want of events tells of an earlier moment.
     const known = await this.#pages.get(key)?.catch(() => undefined);
-    if (known && !known.atEnd) return known;
+    if (known?.full) return known;
     const reading = this.#read(position);
     this.#pages.delete(key);
     this.#pages.set(key, reading);

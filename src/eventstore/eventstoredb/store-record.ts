@@ -3,7 +3,14 @@
  * namespace, so that no subscriber sees it. The first event is written by whoever opens the log first.
  */
 import type { Edges } from '../edges.ts';
-import { EventStoreUnavailable, type LogOrigin, noStream, type RecordedEvent } from '../port.ts';
+import {
+  EventStoreUnavailable,
+  type LogOrigin,
+  logStart,
+  noStream,
+  type Position,
+  type RecordedEvent,
+} from '../port.ts';
 import type { AppendChannel } from './append-channel.ts';
 import type { Reader } from './reader.ts';
 
@@ -14,10 +21,12 @@ const anyName = Buffer.alloc(0);
 
 export interface StoreRecord {
   readonly id: string;
+  /** All events of the log lie behind it. */
+  readonly position: Position;
   readonly origin: LogOrigin | undefined;
 }
 
-/** Reads the record of a namespace; makes it if there is none, then with this origin. */
+/** Reads the record of a namespace; makes it if there is none (and no event either), then with this origin. */
 export async function ensureStoreRecord(
   reader: Reader,
   appends: AppendChannel,
@@ -27,6 +36,13 @@ export async function ensureStoreRecord(
 ): Promise<StoreRecord> {
   const there = await readStoreRecord(reader, namespace);
   if (there) return there;
+  const { events } = await reader.logPage(logStart, { events: 1, bytes: Infinity }, 'ours');
+  if (events.length > 0) {
+    // Another one may have begun the log meanwhile, and written to it.
+    const begun = await readStoreRecord(reader, namespace);
+    if (begun) return begun;
+    throw new Error(`the namespace "${namespace}" holds events, but no record of a log of Tallyback`);
+  }
   const data = JSON.stringify({ storeId: edges.newId(), copiedFrom: originStoreId });
   await write(appends, edges, namespace, noStream, opened, data);
   // Of several that open it for the first time one has won.
@@ -58,7 +74,12 @@ async function readStoreRecord(reader: Reader, namespace: string): Promise<Store
   const { storeId, copiedFrom } = readFields(first);
   if (storeId === undefined) throw new Error(`the stream "${namespace}" is not a record of Tallyback`);
   const complete = events.some((event) => event.type === copied);
-  return { id: storeId, origin: copiedFrom === undefined ? undefined : { storeId: copiedFrom, complete } };
+  const { position } = first;
+  return {
+    id: storeId,
+    position,
+    origin: copiedFrom === undefined ? undefined : { storeId: copiedFrom, complete },
+  };
 }
 
 function readFields({ data }: RecordedEvent): { readonly storeId?: string; readonly copiedFrom?: string } {

@@ -8,7 +8,7 @@
  *   at the end  says `caughtUp` once, then sleeps until the tail moves
  *
  * A failing read is repeated for ever, with growing, jittered pauses. Ends only by the signal; throws
- * EventStoreUnavailable when the store is closed under it.
+ * EventStoreUnavailable when the store is closed under it, and LogDamaged.
  */
 import type { Edges } from '../edges.ts';
 import { healed } from '../healed.ts';
@@ -19,6 +19,7 @@ import {
   formatPosition,
   logStart,
   type LogBatch,
+  LogDamaged,
   type Position,
   type RecordedEvent,
   type SubscribeOptions,
@@ -64,7 +65,7 @@ export async function* subscription(
     wakeup.ring();
   });
   const heal = <T>(work: () => Promise<T>): Promise<T | undefined> =>
-    healed(work, signal, context, () => false);
+    healed(work, signal, context, (error) => error instanceof LogDamaged);
   const batch = (events: readonly RecordedEvent[], through: Position, caughtUp: boolean): LogBatch => {
     cursor = through;
     said = { through, caughtUp };
@@ -79,6 +80,7 @@ export async function* subscription(
       if (!confirmed || !tail.reaches(cursor)) {
         // Confirmed, but the tail does not know yet where it begins: nothing to read, it will ring.
         if (confirmed && tail.through === undefined) {
+          tail.check();
           await wakeup.wait();
           continue;
         }
@@ -89,6 +91,8 @@ export async function* subscription(
           if (!page || signal.aborted) break;
           const { events, through, atEnd } = page;
           if (!atEnd) next = heal(() => context.page(through));
+          // Whether the page is still wanted shows later; until then its failure must not count as unhandled.
+          next.catch(() => undefined);
           for (let at = 0; at < events.length && !signal.aborted; at += maxBatch) {
             const slice = events.slice(at, at + maxBatch);
             const last = at + maxBatch >= events.length;
@@ -111,6 +115,7 @@ export async function* subscription(
       } else if (news(end, tail.live) && comparePositions(end, cursor) >= 0) {
         yield batch([], end, true);
       } else {
+        tail.check();
         await wakeup.wait();
       }
     }

@@ -1,5 +1,5 @@
 /** From rows to RecordedEvents, and the queries that read pages of them. */
-import type { Position, RecordedEvent } from '../port.ts';
+import { LogDamaged, type Position, type RecordedEvent } from '../port.ts';
 import type { Database, TextRow } from './database.ts';
 
 const columns = 'position, stream, revision, id, type, data, metadata, recorded_at';
@@ -14,11 +14,6 @@ export interface PageLimits {
 export interface Page {
   readonly events: RecordedEvent[];
   readonly full: boolean;
-}
-
-/** The log itself is not as it must be; nothing that reads it may go on. */
-export class LogDamaged extends Error {
-  override readonly name = 'LogDamaged';
 }
 
 /**

@@ -10,13 +10,19 @@
  * A failing read is repeated for ever, with growing, jittered pauses. Ends only by the signal; throws
  * LogDamaged if the log has a hole, and EventStoreUnavailable when the store is closed under it.
  */
-import { EventStoreUnavailable, type LogBatch, type RecordedEvent, type SubscribeOptions } from '../port.ts';
+import {
+  EventStoreUnavailable,
+  type LogBatch,
+  LogDamaged,
+  type RecordedEvent,
+  type SubscribeOptions,
+} from '../port.ts';
 import type { Edges } from '../edges.ts';
 import { healed } from '../healed.ts';
 import type { StoreLog } from '../log.ts';
 import { onAbort } from '../signals.ts';
 import type { LogTail } from './log-tail.ts';
-import { fromPosition, LogDamaged, toPosition, type Page } from './rows.ts';
+import { fromPosition, toPosition, type Page } from './rows.ts';
 import type { Wakeup } from '../wakeup.ts';
 
 export interface SubscriptionContext {

@@ -151,7 +151,7 @@ export class Subscription {
       let [isDone, isWaiting] = [false, false];
       const step = (): void => {
         if (isDone || isWaiting) return;
-        if (sink.mustWait) {
+        if (sink.mustWait && !sink.isOver) {
           isWaiting = true;
           void sink.ready().then(() => {
             isWaiting = false;
