@@ -1,21 +1,18 @@
-/**
- * A year of a real shop's trading must give exactly the right figures, whatever happens on the way. `GOLDEN_ROWS`
- * says how many rows the run takes that is compared with the oracle rather than with the published files.
- */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+/** A year of a real shop's trading must give exactly the right figures, whatever happens on the way. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { chance } from '../support/chance.ts';
 import { startServer, startTallyback, type TallybackProcess } from '../support/tallyback-process.ts';
-import { figures, type Rules } from './oracle.ts';
-import { file, golden, readText, there, toRows } from './real-year.ts';
+import { servedStores } from '../support/served-stores.ts';
+import type { Rules } from './oracle.ts';
+import { file, golden, slice, sliceRows, there } from './real-year.ts';
 import { repeatingProxy } from './repeating-proxy.ts';
 
 if (!there) console.log('left out: the real year is not beside this checkout (../shared)');
 
 const published: Rules = { bps: 500n, holdDays: 30, withdrawMonthly: 1_000n };
-const sliceRows = Number(process.env['GOLDEN_ROWS'] ?? 120_000);
 
 let folder: string;
 const started: TallybackProcess[] = [];
@@ -31,8 +28,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function serve(): Promise<Awaited<ReturnType<typeof startServer>>> {
-  const server = await startServer(join(folder, 'data'));
+async function serve(env: NodeJS.ProcessEnv = {}): Promise<Awaited<ReturnType<typeof startServer>>> {
+  const server = await startServer(join(folder, 'data'), env);
   started.push(server);
   return server;
 }
@@ -60,14 +57,6 @@ function expectGolden(report: string): void {
     const same = reported(report, name) === readFileSync(join(golden, name), 'utf8');
     expect(same, `${name} equals the golden file`).toBe(true);
   }
-}
-
-/** The first rows of the year, as a file of their own, and the oracle's figures for them. */
-function slice(rules: Rules): { readonly csv: string; readonly right: Readonly<Record<string, string>> } {
-  const text = `${readText().split('\n').slice(0, sliceRows + 1).join('\n').trimEnd()}\n`;
-  const csv = join(folder, 'slice.csv');
-  writeFileSync(csv, text);
-  return { csv, right: figures(toRows(text), rules) };
 }
 
 function expectRight(report: string, right: Readonly<Record<string, string>>): void {
@@ -117,13 +106,38 @@ describe.runIf(there)('the real year', () => {
 
   test('under other rules: what the oracle says', async () => {
     const rules: Rules = { bps: 733n, holdDays: 9, withdrawMonthly: 2_500n };
-    const { csv, right } = slice(rules);
+    const { csv, right } = slice(folder, rules);
     const server = await serve();
     const client = importInto(server.address, 'report', csv, rules);
     expect(await client.exited, client.output()).toBe(0);
     expectRight('report', right);
     expect(await server.end('SIGTERM')).toBe(0);
   });
+
+  test.each(servedStores.filter(({ name }) => name !== 'the embedded log'))(
+    `${sliceRows} rows on $name, killed and cut off: what the oracle says`,
+    async ({ start }) => {
+      const store = await start();
+      try {
+        const { csv, right } = slice(folder, published);
+        const first = await serve(store.env);
+        const killed = importInto(first.address, 'killed', csv);
+        await pause(8_000);
+        store.cut();
+        await pause(4_000);
+        await first.end('SIGKILL');
+        await killed.end('SIGTERM');
+        const server = await serve(store.env);
+        const client = importInto(server.address, 'report', csv);
+        expect(await client.exited, client.output()).toBe(0);
+        console.log(client.output().trimEnd());
+        expectRight('report', right);
+        expect(await server.end('SIGTERM')).toBe(0);
+      } finally {
+        await store.stop();
+      }
+    },
+  );
 
   test('with every report sent twice, the repeat late: the golden figures', async () => {
     const server = await serve();

@@ -71,7 +71,7 @@ export const realServers: readonly ServerKind[] = [
 
 /** For the test's output: what it runs on, and what it does not. */
 export function sayWhatRuns(suite: string): void {
-  const ran = [...fixtures, ...realServers].map(({ name }) => name);
+  const ran = ['Postgres', ...[...fixtures, ...realServers].map(({ name }) => name)];
   const missing = [
     ...(given === undefined || given === '' ? ['no TALLYBACK_TEST_ESDB_URL'] : []),
     ...(docker ? [] : ['no Docker']),

@@ -41,6 +41,8 @@ export interface SubscriptionContext {
 }
 
 const defaultMaxBatch = 1_000;
+/** Milliseconds before a node is asked again that had nothing new, though there must be something. */
+const behindPause = 50;
 
 /** The log ends before the position that is to be gone on from. */
 class LogTooShort extends Error {
@@ -71,58 +73,77 @@ export async function* subscription(
     said = { through, caughtUp };
     return { events, through, caughtUp };
   };
-  const news = (through: Position, caughtUp: boolean): boolean =>
+  const isNews = (through: Position, caughtUp: boolean): boolean =>
     caughtUp && (!said.caughtUp || comparePositions(through, said.through) > 0);
 
+  let confirmed = false;
+  const joined = (): boolean => confirmed && tail.reaches(cursor);
+
   try {
-    let confirmed = false;
     while (!signal.aborted) {
-      if (!confirmed || !tail.reaches(cursor)) {
-        // Confirmed, but the tail does not know yet where it begins: nothing to read, it will ring.
-        if (confirmed && tail.through === undefined) {
-          tail.check();
-          await wakeup.wait();
-          continue;
+      if (joined()) {
+        const events = tail.from(cursor, maxBatch);
+        const last = events.at(-1)?.position;
+        const end = tail.through ?? cursor;
+        if (last) {
+          const all = events.length < maxBatch || comparePositions(last, end) >= 0;
+          yield batch(events, all ? end : last, all && tail.live);
+        } else if (comparePositions(end, cursor) >= 0 && isNews(end, tail.live)) {
+          yield batch([], end, true);
+        } else {
+          await waitFor(tail, wakeup);
         }
-        await heal(() => checkLength(cursor, context));
-        let next = heal(() => context.page(cursor));
-        for (;;) {
-          const page: LogPage | undefined = await next;
-          if (!page || signal.aborted) break;
-          const { events, through, atEnd } = page;
-          if (!atEnd) next = heal(() => context.page(through));
-          // Whether the page is still wanted shows later; until then its failure must not count as unhandled.
-          next.catch(() => undefined);
+      } else if (confirmed && tail.through === undefined) {
+        // Where the tail begins is not known yet: nothing to read until then.
+        await waitFor(tail, wakeup);
+      } else {
+        const before = cursor;
+        for await (const { events, through, atEnd } of pages(cursor, heal, context)) {
           for (let at = 0; at < events.length && !signal.aborted; at += maxBatch) {
-            const slice = events.slice(at, at + maxBatch);
-            const last = at + maxBatch >= events.length;
-            yield batch(slice, last ? through : (slice.at(-1)?.position ?? cursor), last && atEnd);
+            const part = events.slice(at, at + maxBatch);
+            const isLast = at + maxBatch >= events.length;
+            yield batch(part, isLast ? through : (part.at(-1)?.position ?? cursor), isLast && atEnd);
           }
           if (signal.aborted) break;
-          if (events.length === 0 && news(through, atEnd)) yield batch([], through, atEnd);
+          if (events.length === 0 && isNews(through, atEnd)) yield batch([], through, atEnd);
           cursor = through;
-          if (atEnd) confirmed = true;
-          if (atEnd || (confirmed && tail.reaches(cursor))) break;
+          confirmed ||= atEnd;
+          if (atEnd || joined()) break;
         }
-        continue;
-      }
-      const events = tail.from(cursor, maxBatch);
-      const last = events.at(-1)?.position;
-      const end = tail.through ?? cursor;
-      if (last) {
-        const all = events.length < maxBatch || comparePositions(last, end) >= 0;
-        yield batch(events, all ? end : last, all && tail.live);
-      } else if (news(end, tail.live) && comparePositions(end, cursor) >= 0) {
-        yield batch([], end, true);
-      } else {
-        tail.check();
-        await wakeup.wait();
+        // The node that answers is behind the one that the tail began on.
+        if (cursor === before && tail.through !== undefined && !joined())
+          await context.edges.pause(behindPause, signal);
       }
     }
     if (!options.signal.aborted) throw new EventStoreUnavailable('The event store is closed');
   } finally {
     stop.abort();
     leave();
+  }
+}
+
+/** Waits for news of the tail, unless there can be none. */
+async function waitFor(tail: LiveTail, wakeup: Wakeup): Promise<void> {
+  tail.check();
+  await wakeup.wait();
+}
+
+/** The log from a position to its end, and what has come since, for as long as it is asked for; one page ahead. */
+async function* pages(
+  after: Position,
+  heal: <T>(work: () => Promise<T>) => Promise<T | undefined>,
+  context: SubscriptionContext,
+): AsyncGenerator<LogPage, void, undefined> {
+  await heal(() => checkLength(after, context));
+  let next = heal(() => context.page(after));
+  for (;;) {
+    const page: LogPage | undefined = await next;
+    if (!page) return;
+    if (!page.atEnd) next = heal(() => context.page(page.through));
+    // Whether the page is still wanted shows later; until then its failure must not count as unhandled.
+    next.catch(() => undefined);
+    yield page;
+    if (page.atEnd) return;
   }
 }
 
