@@ -63,7 +63,7 @@ export const realServers: readonly ServerKind[] = [
       ]),
   ...(docker
     ? [
-        container('kurrentplatform/kurrentdb:26.0', 'KURRENTDB'),
+        container('kurrentplatform/kurrentdb:26.0.3', 'KURRENTDB'),
         container('eventstore/eventstore:24.10', 'EVENTSTORE'),
       ]
     : []),
