@@ -12,27 +12,19 @@
  * An answer that nobody waits for (late, or the second) is ignored.
  */
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import {
-  BadRequest,
-  type BatchAppendReq,
-  type BatchAppendReq_ProposedMessage,
-  type BatchAppendResp,
-  type BatchAppendResp_Success,
-  MaximumAppendSizeExceeded,
-  type Status,
-  WrongExpectedVersion,
+import type {
+  BatchAppendReq,
+  BatchAppendReq_ProposedMessage,
+  BatchAppendResp,
 } from '../../gen/event_store/client/streams.ts';
 import type { Append } from '../check-append.ts';
 import type { Alarm, Edges } from '../edges.ts';
-import { AppendTooLarge, EventStoreUnavailable, noStream, type Position } from '../port.ts';
+import { EventStoreUnavailable } from '../port.ts';
+import { type AppendAnswer, readAnswer, requestOf } from './append-messages.ts';
 import type { OpenedCall } from './client.ts';
 import type { Connection } from './connection.ts';
-import { StreamTombstoned, unavailable } from './errors.ts';
+import { unavailable } from './errors.ts';
 import { encodeEvents } from './events.ts';
-
-export type AppendAnswer =
-  | { readonly kind: 'stored'; readonly revision: number; readonly position: Position | undefined }
-  | { readonly kind: 'conflict'; readonly actualRevision: number };
 
 type Batches = ClientDuplexStream<BatchAppendReq, BatchAppendResp>;
 
@@ -48,7 +40,7 @@ export class AppendChannel {
   readonly #connection: Connection;
   readonly #edges: Edges;
   readonly #deadline: number;
-  #calls: CurrentCall | undefined;
+  #call: CurrentCall | undefined;
   readonly #underWay = new Set<Promise<unknown>>();
 
   /** `deadline`: milliseconds after which an append counts as unknown. */
@@ -61,7 +53,7 @@ export class AppendChannel {
   /** `name`: of the stream, as the server knows it. Rejects with EventStoreUnavailable, AppendTooLarge, StreamTombstoned. */
   async append(name: string, append: Append): Promise<AppendAnswer> {
     const messages = encodeEvents(append.events);
-    const answer = this.#send(name, append, messages);
+    const answer = this.#currentCall().append(name, append, messages);
     this.#underWay.add(answer);
     try {
       return await answer;
@@ -76,20 +68,14 @@ export class AppendChannel {
   }
 
   close(): void {
-    this.#calls?.abandon(new EventStoreUnavailable('The event store is closed'));
+    this.#call?.abandon(new EventStoreUnavailable('The event store is closed'));
   }
 
-  async #send(
-    name: string,
-    append: Append,
-    messages: BatchAppendReq_ProposedMessage[],
-  ): Promise<AppendAnswer> {
-    let call = this.#calls;
-    if (!call || call.ended) {
-      call = new CurrentCall(this.#connection, this.#edges, this.#deadline);
-      this.#calls = call;
+  #currentCall(): CurrentCall {
+    if (!this.#call || this.#call.ended) {
+      this.#call = new CurrentCall(this.#connection, this.#edges, this.#deadline);
     }
-    return call.append(name, append, messages);
+    return this.#call;
   }
 }
 
@@ -191,76 +177,5 @@ class CurrentCall {
     this.ended = true;
     const error = unavailable(reason);
     for (const id of this.#pending.keys()) this.#take(id)?.reject(error);
-  }
-}
-
-function requestOf(
-  id: string,
-  name: string,
-  { expectedRevision }: Append,
-  proposedMessages: BatchAppendReq_ProposedMessage[],
-  deadline: number,
-): BatchAppendReq {
-  return {
-    correlationId: { value: { $case: 'string', value: id } },
-    options: {
-      streamIdentifier: { streamName: Buffer.from(name) },
-      expectedStreamPosition:
-        expectedRevision === noStream
-          ? { $case: 'noStream', value: {} }
-          : { $case: 'streamPosition', value: BigInt(expectedRevision) },
-      deadline: { seconds: BigInt(Math.floor(deadline / 1_000)), nanos: (deadline % 1_000) * 1_000_000 },
-    },
-    proposedMessages,
-    isFinal: true,
-  };
-}
-
-/** Throws what the append is to be rejected with. */
-function readAnswer({ result }: BatchAppendResp): AppendAnswer {
-  switch (result?.$case) {
-    case 'success':
-      return readSuccess(result.value);
-    case 'error':
-      return readError(result.value);
-    case undefined:
-      throw new EventStoreUnavailable('EventStoreDB: an answer without a result');
-  }
-}
-
-function readSuccess({ currentRevisionOption, positionOption }: BatchAppendResp_Success): AppendAnswer {
-  if (currentRevisionOption?.$case !== 'currentRevision') {
-    throw new EventStoreUnavailable('EventStoreDB: an answer without a revision');
-  }
-  return {
-    kind: 'stored',
-    revision: Number(currentRevisionOption.value),
-    position:
-      positionOption?.$case === 'position'
-        ? { commit: positionOption.value.commitPosition, prepare: positionOption.value.preparePosition }
-        : undefined,
-  };
-}
-
-function readError({ code, message, details }: Status): AppendAnswer {
-  const kind = details?.typeUrl.split('/').at(-1)?.split('.').at(-1) ?? '';
-  const content = details?.value ?? new Uint8Array();
-  switch (kind) {
-    case 'WrongExpectedVersion': {
-      const { currentStreamRevisionOption: actual } = WrongExpectedVersion.decode(content);
-      const actualRevision = actual?.$case === 'currentStreamRevision' ? Number(actual.value) : noStream;
-      return { kind: 'conflict', actualRevision };
-    }
-    case 'MaximumAppendSizeExceeded':
-      throw new AppendTooLarge(
-        `the server takes ${MaximumAppendSizeExceeded.decode(content).maxAppendSize} bytes at once`,
-      );
-    case 'StreamDeleted':
-      throw new StreamTombstoned(`the stream has been deleted for good: ${message}`);
-    case 'BadRequest':
-      throw new Error(`EventStoreDB does not take the append: ${BadRequest.decode(content).message}`);
-    // Timeout, Unknown, AccessDenied, InvalidTransaction; and without a name: not ready, too busy.
-    default:
-      throw new EventStoreUnavailable(`EventStoreDB: ${kind || `code ${code}`} ${message}`);
   }
 }
