@@ -111,7 +111,7 @@ async function openSource(
   log: (line: string) => void,
 ): Promise<EventStore> {
   if (place.kind === 'event-store') {
-    return wholeLog(await openEventStoreDb({ ...place.configuration, log: storeLog(log) }));
+    return wholeLog(await openEventStoreDb({ ...place.configuration, mustExist: true, log: storeLog(log) }));
   }
   if (place.kind === 'embedded' && !(await exists(join(place.dataDir, 'pg', 'PG_VERSION')))) {
     throw new CopyRefused(`${place.dataDir} is not a data folder of Tallyback: there is no log in it`);

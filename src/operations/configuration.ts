@@ -66,9 +66,9 @@ export function eventStoreAt(
       'the event store must be a URL that starts with esdb:// or kurrentdb://; the Postgres is set by DATABASE_URL',
     );
   } else problems.push(...check(connectionString, password));
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.]{0,99}$/.test(namespace)) {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_]{0,99}$/.test(namespace)) {
     problems.push(
-      'TALLYBACK_EVENT_STORE_NAMESPACE has letters, digits, "_" and ".", begins with one of the first two, and is at most 100 long',
+      'TALLYBACK_EVENT_STORE_NAMESPACE has letters, digits and "_", begins with one of the first two, and is at most 100 long',
     );
   }
   return { connectionString, namespace, password };

@@ -189,7 +189,7 @@ describe('a log moves from the embedded Postgres', () => {
     const nothing = run(['copy-log', '--from', url, '--to', await emptyDatabase()], {
       TALLYBACK_EVENT_STORE_NAMESPACE: 'other',
     });
-    expect(await ends(nothing, 1)).toMatch(/no events in the log to copy from/);
+    expect(await ends(nothing, 1)).toMatch(/there is no log in the namespace "other"/);
 
     const back = await emptyDatabase();
     await ends(run(['copy-log', '--from', url, '--to', back]), 0);
@@ -272,7 +272,7 @@ describe('copy-log', () => {
       { TALLYBACK_EVENT_STORE_NAMESPACE: 'a-b', TALLYBACK_NONSENSE: '1' },
     );
     expect(said).toContain('--from takes esdb://…, postgres://…, embedded or embedded:DIR');
-    expect(said).toContain('host:99999');
+    expect(said).toContain('host 1 of the event store');
     expect(said).toContain('TALLYBACK_EVENT_STORE_NAMESPACE');
     expect(said).toContain('TALLYBACK_NONSENSE is not a setting');
     expect(said).not.toContain(secret);

@@ -15,14 +15,14 @@ describe('the event store', () => {
     const flagged = settings(
       {
         ...env,
-        TALLYBACK_EVENT_STORE_NAMESPACE: 'shop_1.live',
+        TALLYBACK_EVENT_STORE_NAMESPACE: 'shop_1_live',
         TALLYBACK_EVENT_STORE_PASSWORD: 'secret',
       },
       { 'event-store': 'kurrentdb://admin@a:1,b:2' },
     );
     expect(flagged.eventStore).toEqual({
       connectionString: 'kurrentdb://admin@a:1,b:2',
-      namespace: 'shop_1.live',
+      namespace: 'shop_1_live',
       password: 'secret',
     });
   });

@@ -21,8 +21,7 @@ import type { Append } from '../check-append.ts';
 import type { Alarm, Edges } from '../edges.ts';
 import { EventStoreUnavailable } from '../port.ts';
 import { type AppendAnswer, readAnswer, requestOf } from './append-messages.ts';
-import type { OpenedCall } from './client.ts';
-import type { Connection } from './connection.ts';
+import type { ConnectedCall, Connection } from './connection.ts';
 import { unavailable } from './errors.ts';
 import { encodeEvents } from './events.ts';
 
@@ -84,7 +83,7 @@ class CurrentCall {
   readonly #connection: Connection;
   readonly #edges: Edges;
   readonly #deadline: number;
-  readonly #opening: Promise<OpenedCall<Batches>>;
+  readonly #opening: Promise<ConnectedCall<Batches>>;
   readonly #pending = new Map<string, Pending>();
   #answers = 0;
   ended = false;
@@ -126,16 +125,16 @@ class CurrentCall {
     this.#end(error);
   }
 
-  #listen({ call, failed }: OpenedCall<Batches>): void {
+  #listen({ call, failed, gaveUp }: ConnectedCall<Batches>): void {
     call.on('data', (response: BatchAppendResp) => this.#answer(response));
     call.on('error', (error: Error) => {
       if (this.ended) return;
       void failed(error);
-      this.#connection.failed();
+      gaveUp();
       this.#end(error);
     });
     call.on('end', () => {
-      this.#connection.failed();
+      gaveUp();
       this.#end(new EventStoreUnavailable('EventStoreDB: the server ended the call for appends'));
       call.cancel();
     });
@@ -169,7 +168,10 @@ class CurrentCall {
     pending?.reject(error);
     // Nothing at all has come since: the call, or the node, is dead.
     if (pending?.answersBefore !== this.#answers) return;
-    this.#connection.failed();
+    this.#opening.then(
+      ({ gaveUp }) => gaveUp(),
+      () => undefined,
+    );
     this.abandon(error);
   }
 

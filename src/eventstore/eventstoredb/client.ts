@@ -28,6 +28,7 @@ export interface OpenedCall<T> {
 
 export class Client extends EventStoreDBClient {
   #streams: StreamsClient | undefined;
+  #isRetired = false;
 
   /** Reads the certificate files; throws if one cannot be read. */
   constructor(settings: ConnectionSettings) {
@@ -49,6 +50,10 @@ export class Client extends EventStoreDBClient {
     requiresLeader: boolean,
   ): Promise<OpenedCall<T>> {
     return this.execute(StreamsClient, 'tallyback', async (streams) => {
+      if (this.#isRetired) {
+        streams.close();
+        throw new Error('this connection is not used any more');
+      }
       this.#streams = streams;
       // The bounds on our calls are our own: a subscription has none, a batch of appends one each.
       const [metadata, options] = this.callArguments({ requiresLeader }, { deadline: Infinity });
@@ -60,6 +65,7 @@ export class Client extends EventStoreDBClient {
 
   /** Lets the channel go. Calls under way end when they end. */
   retire(): void {
+    this.#isRetired = true;
     this.#streams?.close();
   }
 }

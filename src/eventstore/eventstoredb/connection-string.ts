@@ -103,10 +103,11 @@ function read(
     );
     return { settings: undefined, problems };
   }
-  const hosts = hostList.split(',').map((host) => {
+  const hosts = hostList.split(',').map((host, index) => {
     const [, address, port = '2113'] = hostForm.exec(host.trim()) ?? [];
     if (address === undefined || Number(port) < 1 || Number(port) > 65_535) {
-      problems.push(`"${host}" is not a host of an event store (host or host:port)`);
+      // Not as it stands: with the host forgotten, it is user and password.
+      problems.push(`host ${index + 1} of the event store is not of the form HOST or HOST:PORT`);
     }
     return { address: address ?? '', port: Number(port) };
   });

@@ -13,6 +13,12 @@ import { unavailable } from './errors.ts';
 /** Failed calls in a row, of any kind, after which the client is replaced. */
 const mostFailures = 5;
 
+/** A call on the client that was current when it began. */
+export interface ConnectedCall<T> extends OpenedCall<T> {
+  /** Says that the call has failed without a definite answer. */
+  readonly gaveUp: () => void;
+}
+
 export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #edges: Edges;
@@ -30,9 +36,10 @@ export class Connection {
   async open<T>(
     begin: (streams: StreamsClient, metadata: Metadata, options: CallOptions) => T & { cancel(): void },
     requiresLeader: boolean,
-  ): Promise<OpenedCall<T>> {
+  ): Promise<ConnectedCall<T>> {
     if (this.#closed) throw new EventStoreUnavailable('The event store is closed');
-    const opening = this.#client.open(begin, requiresLeader);
+    const client = this.#client;
+    const opening = client.open(begin, requiresLeader);
     let tooLate = false;
     const alarm = new Promise<never>((_, reject) => {
       const { stop } = this.#edges.alarm(this.#settings.defaultDeadline, () => {
@@ -47,9 +54,10 @@ export class Connection {
       () => undefined,
     );
     try {
-      return await Promise.race([opening, alarm]);
+      const opened = await Promise.race([opening, alarm]);
+      return { ...opened, gaveUp: () => this.#failed(client) };
     } catch (error) {
-      this.failed();
+      this.#failed(client);
       throw unavailable(error);
     }
   }
@@ -59,14 +67,19 @@ export class Connection {
     this.#failures = 0;
   }
 
-  /** A call has failed without a definite answer. */
-  failed(): void {
+  /** What happened on a client that has been replaced since says nothing of the one there is. */
+  #failed(client: Client): void {
+    if (client !== this.#client) return;
     this.#failures++;
     if (this.#failures < mostFailures || this.#closed) return;
     this.#failures = 0;
-    const old = this.#client;
-    this.#client = new Client(this.#settings);
-    old.retire();
+    try {
+      this.#client = new Client(this.#settings);
+    } catch {
+      // A certificate file cannot be read just now: the old one is better than none.
+      return;
+    }
+    client.retire();
   }
 
   close(): void {

@@ -13,6 +13,11 @@ export function unavailable(error: unknown): EventStoreUnavailable {
   return new EventStoreUnavailable(`EventStoreDB: ${message}`, { cause: error });
 }
 
+/** For what can do without an answer. */
+export function unlessUnavailable(error: unknown): undefined {
+  if (!(error instanceof EventStoreUnavailable)) throw error;
+}
+
 /** The server's own name for an error, from the trailers: "not-leader", "stream-deleted"… */
 export function exceptionOf(error: Error): string | undefined {
   if (!('metadata' in error)) return undefined;

@@ -21,6 +21,7 @@ import { Wakeup } from '../wakeup.ts';
 import { AppendChannel } from './append-channel.ts';
 import { parseConnectionString } from './connection-string.ts';
 import { Connection } from './connection.ts';
+import { unavailable, unlessUnavailable } from './errors.ts';
 import { LiveTail } from './live-tail.ts';
 import { type LogPage, Reader } from './reader.ts';
 import { SharedPages } from './shared-pages.ts';
@@ -34,6 +35,8 @@ export interface EventStoreDbOptions {
   readonly password?: string | undefined;
   /** Our streams are "NAMESPACE.stream"; default "tallyback". Several may share a server. */
   readonly namespace?: string | undefined;
+  /** CopyRefused if there is none, instead of beginning one. */
+  readonly mustExist?: boolean;
   readonly log?: StoreLog;
   readonly edges?: Partial<Edges>;
   readonly tail?: {
@@ -46,7 +49,8 @@ export interface EventStoreDbOptions {
   };
 }
 
-const namespaceForm = /^[A-Za-z0-9][A-Za-z0-9_.]{0,99}$/;
+/** No ".": one namespace must not lie within another. */
+const namespaceForm = /^[A-Za-z0-9][A-Za-z0-9_]{0,99}$/;
 /** A reader that is behind holds two pages: the one being handled and the one fetched ahead. */
 const logPageLimits = { events: 2_000, bytes: 8 * 1024 * 1024 };
 /** A replay of all read models moves along the log as a group, a few pages long. */
@@ -78,7 +82,7 @@ export async function openEventStoreDbCopy(
 async function open(options: EventStoreDbOptions, originStoreId?: string): Promise<EventStoreDbStore> {
   const namespace = options.namespace ?? 'tallyback';
   if (!namespaceForm.test(namespace)) {
-    throw new RangeError(`A namespace has letters, digits, "_" and ".", at most 100: not "${namespace}"`);
+    throw new RangeError(`A namespace has letters, digits and "_", at most 100: not "${namespace}"`);
   }
   const edges = { ...systemEdges, ...options.edges };
   const settings = parseConnectionString(options.connectionString, options.password);
@@ -87,7 +91,11 @@ async function open(options: EventStoreDbOptions, originStoreId?: string): Promi
   const prefix = Buffer.from(`${namespace}.`);
   const reader = new Reader({ connection, edges, deadline: settings.defaultDeadline, prefix });
   try {
-    const record = await ensureStoreRecord(reader, appends, edges, namespace, originStoreId);
+    const { mustExist } = options;
+    const record = await ensureStoreRecord(
+      { reader, appends, edges, namespace },
+      { originStoreId, mustExist },
+    );
     return new EventStoreDbStore({ record, namespace, prefix, connection, appends, reader, edges }, options);
   } catch (error) {
     appends.close();
@@ -115,6 +123,8 @@ class EventStoreDbStore implements CopyTarget {
   readonly #log: StoreLog;
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
+  /** Where the last page ended that held none of ours. */
+  #barren: Position | undefined;
 
   constructor(parts: Parts, options: EventStoreDbOptions) {
     // Every read in progress listens for the end; there may be many at once.
@@ -180,8 +190,14 @@ class EventStoreDbStore implements CopyTarget {
   async #page(after: Position): Promise<LogPage> {
     const { reader, record } = this.#parts;
     const from = comparePositions(after, record.position) < 0 ? record.position : after;
-    const ours = await reader.logPage(from, logPageLimits, 'ours');
-    return ours.events.length > 0 ? ours : reader.logPage(from, logPageLimits, 'all');
+    // What lies behind a page without any of ours may be long; the server would look through it all before it answers.
+    if (!this.#barren || comparePositions(from, this.#barren) !== 0) {
+      const ours = await reader.logPage(from, logPageLimits, 'ours').catch(unlessUnavailable);
+      if (ours && ours.events.length > 0) return ours;
+    }
+    const all = await reader.logPage(from, logPageLimits, 'all');
+    if (all.events.length === 0) this.#barren = all.through;
+    return all;
   }
 
   head(): Promise<Position> {
@@ -189,8 +205,7 @@ class EventStoreDbStore implements CopyTarget {
   }
 
   completeCopy(): Promise<void> {
-    const { appends, edges, namespace } = this.#parts;
-    return completeCopy(appends, edges, namespace);
+    return completeCopy(this.#parts);
   }
 
   close(): Promise<void> {
@@ -212,7 +227,11 @@ class EventStoreDbStore implements CopyTarget {
 
   /** For an append that the server remembers but whose place it does not tell. */
   async #positionAt(stream: string, revision: number): Promise<Position> {
-    for await (const event of this.readStream(stream, { from: revision })) return event.position;
+    try {
+      for await (const event of this.readStream(stream, { from: revision })) return event.position;
+    } catch (error) {
+      throw unavailable(error);
+    }
     throw new EventStoreUnavailable(`EventStoreDB: ${stream} does not show revision ${revision} yet`);
   }
 }

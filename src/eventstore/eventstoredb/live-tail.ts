@@ -154,22 +154,21 @@ export class LiveTail {
     const over = (): void => gone.abort();
     signal.addEventListener('abort', over, { once: true });
     try {
-      const { call, failed } = await connection.open((streams, metadata, options) => {
+      const { call, failed, gaveUp } = await connection.open((streams, metadata, options) => {
         const reading = streams.read({ options: this.#request(recent.through) }, metadata, options);
         // From the very start: an error that nobody listens for ends the process.
         reading.on('error', () => undefined);
         return reading;
       }, false);
       try {
+        if (signal.aborted) return undefined;
         const ended = this.#pump(call, recent, gone.signal).then((why) => {
-          if (!(why instanceof Error)) connection.failed();
-          else if (!isSlowConsumer(why)) {
-            void failed(why);
-            connection.failed();
-          }
+          if (why && !isSlowConsumer(why)) void failed(why);
           return why ?? new Error('the server ended it');
         });
-        return await Promise.race([ended, this.#stalled(recent, gone.signal, edges)]);
+        const why = await Promise.race([ended, this.#stalled(recent, gone.signal, edges)]);
+        if (!signal.aborted && !isSlowConsumer(why)) gaveUp();
+        return why;
       } finally {
         call.cancel();
       }
@@ -240,6 +239,8 @@ export class LiveTail {
       }
       case 'checkpoint': {
         const { commitPosition: commit, preparePosition: prepare } = content.value;
+        // Other ones (from 24.10 on) are not the place of any event, and may lie behind the last: nothing to keep.
+        if (commit !== prepare) return false;
         recent.passed({ commit, prepare });
         return true;
       }
@@ -270,15 +271,23 @@ export class LiveTail {
         return new Error('it was silent while the log grew');
       }
       missing = undefined;
-      if (this.#heard !== heard) continue;
+      if (this.#heard === heard) missing = await this.#look(recent, signal);
+    }
+  }
+
+  /** Where the log holds an event of ours beyond the ring, if it does; notes how far there are only others'. */
+  async #look(recent: RecentEvents, signal: AbortSignal): Promise<Position | undefined> {
+    for (;;) {
       const from = recent.through;
       const page = await this.#options.reader.logPage(from, watchPage, 'all').catch(() => undefined);
-      if (!page || signal.aborted || comparePositions(recent.through, from) !== 0) continue;
-      missing = page.events[0]?.position;
-      if (!missing && comparePositions(page.through, from) > 0) {
+      if (!page || signal.aborted || comparePositions(recent.through, from) !== 0) return undefined;
+      const [first] = page.events;
+      if (first) return first.position;
+      if (comparePositions(page.through, from) > 0) {
         recent.passed(page.through);
         this.#wake();
       }
+      if (!page.full) return undefined;
     }
   }
 }

@@ -76,8 +76,8 @@ export class Reader {
   }
 
   /**
-   * The log after a position, or only ours of it: then nothing is known of what lies behind the last one. Any node may
-   * answer: what it has is in order, if perhaps not yet everything.
+   * The log after a position, as the leader has it; or only ours of it, as any node has it: then nothing is known of
+   * what lies behind the last one.
    */
   async logPage(after: Position, limits: PageLimits, which: 'all' | 'ours'): Promise<LogPage> {
     const allOption: ReadReq_Options_AllOptions['allOption'] =
@@ -88,7 +88,7 @@ export class Reader {
     const { events: raw, full } = await this.#read(
       { $case: 'all', value: { allOption } },
       { ...limits, events: limits.events + 1 },
-      { backwards: false, fromLeader: false, onlyOurs: which === 'ours' },
+      { backwards: false, fromLeader: which === 'all', onlyOurs: which === 'ours' },
     );
     const events: RecordedEvent[] = [];
     let through = after;
@@ -181,7 +181,7 @@ export class Reader {
         : { $case: 'noFilter', value: {} },
       uuidOption: { content: { $case: 'string', value: {} } },
     };
-    const { call, failed } = await connection.open((streams, metadata, options) => {
+    const { call, failed, gaveUp } = await connection.open((streams, metadata, options) => {
       const reading = streams.read({ options: request }, metadata, options);
       // From the very start: an error that nobody listens for ends the process.
       reading.on('error', () => undefined);
@@ -203,7 +203,7 @@ export class Reader {
         // The next call then goes to the leader. It may take as long as finding a node does, but no longer than this.
         if (isNotLeader(error)) await edges.pause(deadline, turned.signal);
       }
-      connection.failed();
+      gaveUp();
       throw unavailable(error);
     } finally {
       // Nothing happens if it has ended; else the server must not go on.

@@ -50,7 +50,7 @@ export class RecentEvents {
       this.#length -= sizeOf(dropped);
       this.#after = dropped.position;
     }
-    if (this.#first > this.#limits.events) {
+    if (this.#first > 64 && this.#first * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#first);
       this.#first = 0;
     }

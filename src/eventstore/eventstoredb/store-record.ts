@@ -4,6 +4,7 @@
  */
 import type { Edges } from '../edges.ts';
 import {
+  CopyRefused,
   EventStoreUnavailable,
   type LogOrigin,
   logStart,
@@ -12,6 +13,7 @@ import {
   type RecordedEvent,
 } from '../port.ts';
 import type { AppendChannel } from './append-channel.ts';
+import { unlessUnavailable } from './errors.ts';
 import type { Reader } from './reader.ts';
 
 const opened = 'tallyback.LogOpened';
@@ -26,25 +28,34 @@ export interface StoreRecord {
   readonly origin: LogOrigin | undefined;
 }
 
+interface Parts {
+  readonly reader: Reader;
+  readonly appends: AppendChannel;
+  readonly edges: Edges;
+  readonly namespace: string;
+}
+
 /** Reads the record of a namespace; makes it if there is none (and no event either), then with this origin. */
 export async function ensureStoreRecord(
-  reader: Reader,
-  appends: AppendChannel,
-  edges: Edges,
-  namespace: string,
-  originStoreId?: string,
+  parts: Parts,
+  options: { readonly originStoreId: string | undefined; readonly mustExist: boolean | undefined },
 ): Promise<StoreRecord> {
+  const { reader, edges, namespace } = parts;
   const there = await readStoreRecord(reader, namespace);
   if (there) return there;
-  const { events } = await reader.logPage(logStart, { events: 1, bytes: Infinity }, 'ours');
-  if (events.length > 0) {
+  if (options.mustExist) throw new CopyRefused(`there is no log in the namespace "${namespace}"`);
+  // On a large server shared with others the answer may not come in time; then there is most likely nothing.
+  const found = await reader
+    .logPage(logStart, { events: 1, bytes: Infinity }, 'ours')
+    .catch(unlessUnavailable);
+  if (found && found.events.length > 0) {
     // Another one may have begun the log meanwhile, and written to it.
     const begun = await readStoreRecord(reader, namespace);
     if (begun) return begun;
     throw new Error(`the namespace "${namespace}" holds events, but no record of a log of Tallyback`);
   }
-  const data = JSON.stringify({ storeId: edges.newId(), copiedFrom: originStoreId });
-  await write(appends, edges, namespace, noStream, opened, data);
+  const data = JSON.stringify({ storeId: edges.newId(), copiedFrom: options.originStoreId });
+  await write(parts, noStream, opened, data);
   // Of several that open it for the first time one has won.
   const made = await readStoreRecord(reader, namespace);
   if (!made) throw new EventStoreUnavailable('EventStoreDB: the record of the log is not there yet');
@@ -52,13 +63,15 @@ export async function ensureStoreRecord(
 }
 
 /** Notes that the copy is complete. */
-export const completeCopy = (appends: AppendChannel, edges: Edges, namespace: string): Promise<void> =>
-  write(appends, edges, namespace, 0, copied, '{}');
+export async function completeCopy(parts: Parts): Promise<void> {
+  await write(parts, 0, copied, '{}');
+  const record = await readStoreRecord(parts.reader, parts.namespace);
+  if (!record?.origin?.complete) throw new Error('the record of the log is not as the copy left it');
+}
 
+/** A conflict is no error here: whoever writes looks afterwards at what there is. */
 async function write(
-  appends: AppendChannel,
-  edges: Edges,
-  namespace: string,
+  { appends, edges, namespace }: Parts,
   expectedRevision: number,
   type: string,
   data: string,

@@ -1,6 +1,6 @@
 /** What can go wrong in a projection, sorted by what is done about it. */
 import pg from 'pg';
-import { formatPosition, type Position } from '../../eventstore/port.ts';
+import { formatPosition, LogDamaged, type Position } from '../../eventstore/port.ts';
 
 /** Another writer has moved on or taken over the checkpoint: nothing was written. */
 export class Fenced extends Error {
@@ -38,6 +38,7 @@ export class OtherLog extends Error {
  */
 export function isPermanent(error: unknown): boolean {
   if (error instanceof FoldFailed || error instanceof OtherVersion || error instanceof OtherLog) return true;
+  if (error instanceof LogDamaged) return true;
   return error instanceof pg.DatabaseError && /^(22|23|0A|42)/.test(error.code ?? '');
 }
 
