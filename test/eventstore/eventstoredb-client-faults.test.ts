@@ -115,7 +115,8 @@ test('1: a subscription comes back after a dropped connection', async () => {
 test('2: a subscription ended with OK goes on', async () => {
   const server = await start();
   const endEarly = { on: 'subscribe', fault: { kind: 'end' }, afterEvents: 3 } as const;
-  const store = await open(server);
+  // Nobody looks after it in between.
+  const store = await open(server, { edges: {}, tail: { watchEvery: 60_000 } });
   const client = connect(server);
   await client.appendToStream('test.s', bareEvents(10));
   server.faults.next(endEarly);

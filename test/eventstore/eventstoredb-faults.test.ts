@@ -549,6 +549,15 @@ describe('a copy', () => {
     return store;
   };
 
+  test('is not called complete when its record is not as the copy left it', async () => {
+    const server = await start();
+    const copy = await openCopy(server, randomUUID());
+    await connectBare(server).appendToStream('test', [jsonEvent({ type: 'other', data: {} })]);
+    expect(await rejection(copy.completeCopy())).toMatchObject({
+      message: expect.stringContaining('not as the copy left it'),
+    });
+  });
+
   test('begins in an empty log, goes on in an unfinished one of the same origin, and ends once', async () => {
     const server = await start();
     const copy = await openCopy(server, 'A');

@@ -11,6 +11,7 @@ import {
   type Position,
   type RecordedEvent,
 } from '../../src/eventstore/port.ts';
+import { refusals } from '../support/eventstoredb/index.ts';
 import { connect, start } from '../support/eventstoredb/testing.ts';
 import { expectNoStrayErrors, open, until } from './eventstoredb-stores.ts';
 import { append, follow, idsOf, newEvents, rejection, toArray } from './samples.ts';
@@ -196,4 +197,28 @@ test('an event of ours that cannot be read ends the subscriptions, and nothing e
   expect(await store.head()).toMatchObject({ commit: BigInt(server.log.head) });
   const fresh = toArray(store.subscribe({ after, signal }));
   expect(await rejection(fresh)).toMatchObject({ name: 'LogDamaged' });
+});
+
+test('whatever servers take for a checkpoint, one goes on only from the place of an event', async () => {
+  const server = await start();
+  // Nothing but the subscription itself moves it on.
+  const store = await open(server, { edges: {}, tail: { watchEvery: 60_000 } });
+  const client = connect(server);
+  const refusal = refusals.unavailable();
+  const rule = server.faults.always({ on: 'subscribe', fault: { kind: 'refuse', refusal } });
+  const places: Position[] = [];
+  const [own] = newEvents(1);
+  const following = follow(store, await store.head(), (events) => events.length === 1, {
+    onBatch: ({ through }) => void places.push(through),
+  });
+  await rule.struck();
+  for (let n = 0; n < 20; n++) {
+    const events = Array.from({ length: 150 }, () => jsonEvent({ type: 'foreign', data: {} }));
+    await client.appendToStream('other.s', events);
+  }
+  rule.release();
+  await until(() => expect(server.calls.open('subscribe')).toBe(1));
+  await append(store, 's', noStream, own ? [own] : []);
+  expect(idsOf(await following)).toEqual([own?.id]);
+  expect(places.filter(({ commit, prepare }) => commit !== prepare)).toEqual([]);
 });
