@@ -120,6 +120,21 @@ describe('a subscription', () => {
     await until(() => expect(server.calls.open('subscribe')).toBe(0));
   });
 
+  test('that falls silent before it has said that it is caught up says so all the same, on a quiet log', async () => {
+    const server = await start();
+    const store = await open(server);
+    const after = await store.head();
+    const seen = follow(store, after, (events, { caughtUp }) => caughtUp && events.length >= 1);
+    await until(() => expect(server.calls.open('subscribe')).toBe(1));
+    const silent = server.faults.always({ on: 'subscribe', fault: { kind: 'hang' } });
+    server.calls.end('subscribe');
+    await silent.struck();
+    await write(store, newStream(), [1]);
+    server.faults.next({ on: 'subscribe', fault: { kind: 'hang' }, afterEvents: 1 });
+    silent.release();
+    expect(idsOf(await seen)).toEqual(idsAfter(server, after));
+  });
+
   test('on a quiet log is left in peace', async () => {
     const server = await start();
     const store = await open(server);

@@ -82,7 +82,7 @@ export class LiveTail {
     return this.#recent?.through;
   }
 
-  /** The server has said that there is nothing more for now. */
+  /** There is nothing more for now: the server has said so, or a read of the log has shown it. */
   get live(): boolean {
     return this.#live;
   }
@@ -259,7 +259,8 @@ export class LiveTail {
 
   /**
    * Resolves when the log holds an event of ours that the subscription has not brought though it had the time.
-   * Where only events of others have come, notes that they are passed.
+   * Where only events of others have come, notes that they are passed; where there are none at all, that the end is
+   * reached (a subscription that fell silent before it said so has nothing to be missed by).
    */
   async #stalled(recent: RecentEvents, signal: AbortSignal, edges: Edges): Promise<Error> {
     let missing: Position | undefined;
@@ -275,7 +276,7 @@ export class LiveTail {
     }
   }
 
-  /** Where the log holds an event of ours beyond the ring, if it does; notes how far there are only others'. */
+  /** Where the log holds an event of ours beyond the ring, if it does; if not, that the ring is at the end. */
   async #look(recent: RecentEvents, signal: AbortSignal): Promise<Position | undefined> {
     for (;;) {
       const from = recent.through;
@@ -283,10 +284,10 @@ export class LiveTail {
       if (!page || signal.aborted || comparePositions(recent.through, from) !== 0) return undefined;
       const [first] = page.events;
       if (first) return first.position;
-      if (comparePositions(page.through, from) > 0) {
-        recent.passed(page.through);
-        this.#wake();
-      }
+      const isNews = comparePositions(page.through, from) > 0 || (!page.full && !this.#live);
+      recent.passed(page.through);
+      this.#live ||= !page.full;
+      if (isNews) this.#wake();
       if (!page.full) return undefined;
     }
   }
