@@ -7,6 +7,8 @@ export interface Timing {
   random(): number;
   /** Milliseconds on a clock that never goes back. */
   monotonic(): number;
+  /** Resolves after everybody else had a turn: folding can keep the thread busy. */
+  turn(): Promise<void>;
 }
 
 /** How often and how long a projector waits for what, in milliseconds. */
