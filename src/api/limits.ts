@@ -15,6 +15,8 @@ export interface ApiLimits {
   readonly snapshotStallMs: number;
   /** A snapshot that is not through after so long is given up. */
   readonly snapshotMs: number;
+  /** After a reset, watches start again spread over this time. */
+  readonly resetSpreadMs: number;
   /** Silence after which a watch sends a heartbeat. */
   readonly heartbeatMs: number;
   /** Queries that wait for a read model at once. */
@@ -37,6 +39,7 @@ export const defaultLimits: ApiLimits = {
   maxSnapshots: 8,
   snapshotStallMs: 10_000,
   snapshotMs: 300_000,
+  resetSpreadMs: 1_000,
   heartbeatMs: 10_000,
   maxWaiters: 5_000,
   ingestWindow: 256,

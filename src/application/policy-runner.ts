@@ -18,18 +18,20 @@ import { readMetadata } from './metadata.ts';
 import { ProgrammeHistory } from './programme-history.ts';
 import { backoff, type Timing } from './timing.ts';
 
-/** Where a policy has got to, kept durably. */
+/** Where a policy has got to, kept durably, for as long as this runner is the one that may move it. */
 export interface PolicyCheckpoint {
   readonly position: Position;
   /** Moves it; false when another runner of the same policy has taken over. */
   advance(to: Position): Promise<boolean>;
+  /** Reads it again, after a failure; false as above. */
+  reload(): Promise<boolean>;
 }
 
 export interface PolicyRunnerOptions {
   readonly policy: Policy;
   readonly store: EventStore;
   readonly bus: CommandBus;
-  readonly openCheckpoint: (name: string) => Promise<PolicyCheckpoint>;
+  readonly checkpoint: PolicyCheckpoint;
   readonly timing: Timing;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -38,22 +40,29 @@ export interface PolicyRunnerOptions {
 /** Name of a policy's checkpoint. */
 export const policyCheckpointName = (policy: Policy): string => `policy:${policy.name}`;
 
-/** Runs until the signal aborts; starts again from the checkpoint after every failure. */
+/** Runs until the signal aborts or another runner has taken over; goes on from the checkpoint after every failure. */
 export async function runPolicy(options: PolicyRunnerOptions): Promise<void> {
-  const { policy, timing, log, signal } = options;
+  const { policy, checkpoint, timing, log, signal } = options;
+  let isCurrent = true;
   for (let failures = 0; !signal.aborted; failures++) {
     try {
+      isCurrent = isCurrent || (await checkpoint.reload());
+      if (!isCurrent) throw new TakenOver();
       await runOnce(options, () => (failures = 0));
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof TakenOver) {
+        log(`policy ${policy.name}: another runner has taken over`);
+        return;
+      }
       log(`policy ${policy.name}: ${describe(error)}; going on from its checkpoint`);
-      const pause = error instanceof TakenOver ? 5_000 : 100;
-      await timing.sleep(pause + backoff(timing, failures, 100, 5_000), signal);
+      isCurrent = false;
+      await timing.sleep(backoff(timing, failures, 100, 5_000), signal);
     }
   }
 }
 
-/** Not an error of this runner: it waits a while before it would take over itself. */
+/** Not an error of this runner. */
 class TakenOver extends Error {
   override readonly name = 'TakenOver';
 }
@@ -67,8 +76,7 @@ function describe(error: unknown): string {
 const checkpointEvery = 20;
 
 async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
-  const { policy, store, timing } = options;
-  const checkpoint = await options.openCheckpoint(policyCheckpointName(policy));
+  const { policy, store, timing, checkpoint } = options;
   const handled = new Set<EventType>(policy.handles);
   const programmes = new ProgrammeHistory(store);
   const run = new AbortController();
@@ -84,7 +92,7 @@ async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Pr
       await timing.sleep(Math.max(0, savedAt + checkpointEvery - timing.monotonic()), signal);
       const to = done;
       savedAt = timing.monotonic();
-      if (!(await checkpoint.advance(to))) throw new TakenOver('another runner has taken over');
+      if (!(await checkpoint.advance(to))) throw new TakenOver();
       saved = to;
       progressed();
     }

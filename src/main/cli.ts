@@ -7,7 +7,7 @@ import { CopyRefused, EventStoreUnavailable } from '../eventstore/port.ts';
 import { NoLog } from '../eventstore/postgres/schema.ts';
 import { ConfigurationError } from '../operations/configuration.ts';
 import { PostgresStartError } from '../operations/postgres/index.ts';
-import { OtherLog } from '../projections/engine/errors.ts';
+import { OtherLog, OtherVersion } from '../projections/engine/errors.ts';
 import { copyLogCommand } from './copy-log.ts';
 import { demo } from './demo.ts';
 import { configurationOf, IncompleteCopy } from './event-store.ts';
@@ -19,9 +19,10 @@ import { UsageError } from './usage.ts';
 
 const usage = `Tallyback: the event-sourced backend of a rebate app.
 
-  tallyback serve [--data DIR] [--listen HOST:PORT] [--event-store URL]
+  tallyback serve [--data DIR] [--listen HOST:PORT] [--event-store URL] [--roles api,projector,policies]
       Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another. The event log is
-      in that Postgres unless --event-store names an EventStoreDB or KurrentDB (esdb://HOST:2113?tls=false).
+      in that Postgres unless --event-store names an EventStoreDB or KurrentDB (esdb://HOST:2113?tls=false). Any number
+      of processes may share them; --roles says what this one does.
   tallyback demo [--seconds N] [--seed N]
       Starts a private instance, plays a shop through it, shows it live, checks the result.
   tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR] [--event-store URL])
@@ -36,7 +37,8 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
       first. Interrupted, it goes on where it was; a server started on the copy makes its read models anew.
 
   Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_EVENT_STORE, TALLYBACK_EVENT_STORE_NAMESPACE,
-  TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY.`;
+  TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY, TALLYBACK_ROLES,
+  TALLYBACK_REBUILD_EVENTS_PER_SECOND.`;
 
 function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;
@@ -56,6 +58,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       data: { type: 'string' },
       listen: { type: 'string' },
       'event-store': { type: 'string' },
+      roles: { type: 'string' },
       from: { type: 'string' },
       to: { type: 'string' },
       seconds: { type: 'string' },
@@ -129,6 +132,7 @@ const expectedErrors = [
   ListenError,
   IncompleteCopy,
   OtherLog,
+  OtherVersion,
   CannotCopy,
   CopyRefused,
   NoLog,

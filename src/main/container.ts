@@ -20,11 +20,14 @@ import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
 import { closePool, openPool } from '../operations/pool.ts';
-import { systemClock, systemTiming } from '../operations/timing.ts';
+import { instanceId, systemClock, systemTiming } from '../operations/timing.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
-import { openCheckpoint } from '../projections/engine/checkpoint.ts';
-import { OtherLog } from '../projections/engine/errors.ts';
+import { LeasedCheckpoint } from '../projections/engine/leased-checkpoint.ts';
+import type { Duty } from '../projections/engine/leases.ts';
+import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
+import { readModelReader } from '../projections/postgres/reader.ts';
+import { postgresStorage } from '../projections/postgres/storage.ts';
 
 const id = <T>(name: string): ServiceIdentifier<T> => Symbol.for(`tallyback.${name}`);
 
@@ -35,8 +38,8 @@ export const parts = {
   tokens: id<PositionTokens>('tokens'),
   refusedRecords: id<RefusedRecords>('refused-records'),
   bus: id<CommandBus>('bus'),
+  storage: id<ProjectionStorage>('storage'),
   projections: id<Projections>('projections'),
-  policies: id<readonly Policy[]>('policies'),
   api: id<ApiServer>('api'),
 } as const;
 
@@ -49,7 +52,10 @@ export interface Composition {
   stop(): Promise<void>;
 }
 
+const policies: readonly Policy[] = [orderRebate, orderStock];
+
 export function compose(configuration: ServerConfiguration, log: (line: string) => void): Composition {
+  const { roles } = configuration;
   const container = new Container({ defaultScope: 'Singleton' });
   const stops: (() => Promise<void>)[] = [];
   const ended = new AbortController();
@@ -100,53 +106,46 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
   });
   bind(parts.refusedRecords, async (get) => postgresRefusedRecords(await get(parts.pool)));
   bind(parts.bus, async (get) => commandBus({ store: await get(parts.store), timing: systemTiming }));
+  bind(parts.storage, async (get) =>
+    postgresStorage({
+      pool: await get(parts.pool),
+      store: await get(parts.store),
+      checkpoints: policies.map(policyCheckpointName),
+      log,
+    }),
+  );
   bind(
     parts.projections,
-    async (get) =>
-      startProjections({
-        store: await get(parts.store),
-        pool: await get(parts.pool),
+    async (get) => {
+      const [store, storage, bus] = [await get(parts.store), await get(parts.storage), await get(parts.bus)];
+      return startProjections({
+        store,
+        storage,
         models: readModels,
+        instance: instanceId(),
+        projects: roles.includes('projector'),
+        duties: (progress) =>
+          roles.includes('policies')
+            ? policies.map((policy): Duty => ({
+                name: policyCheckpointName(policy),
+                lead: (held, signal) =>
+                  runPolicy({
+                    policy,
+                    store,
+                    bus,
+                    checkpoint: new LeasedCheckpoint(held, storage, progress),
+                    timing: systemTiming,
+                    log,
+                    signal,
+                  }),
+              }))
+            : [],
+        rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,
         log,
         onOtherLog: ({ message }) => end(message),
-      }),
+      });
+    },
     (projections) => projections.stop(),
-  );
-  const running = new AbortController();
-  let policiesDone: Promise<unknown> = Promise.resolve();
-  bind(
-    parts.policies,
-    async (get) => {
-      const [store, bus, pool, projections] = [
-        await get(parts.store),
-        await get(parts.bus),
-        await get(parts.pool),
-        await get(parts.projections),
-      ];
-      const policies: readonly Policy[] = [orderRebate, orderStock];
-      policiesDone = Promise.all(
-        policies.map((policy) =>
-          runPolicy({
-            policy,
-            store,
-            bus,
-            openCheckpoint: (name) =>
-              openCheckpoint(pool, name, store.id, projections.progress).catch((error: unknown) => {
-                if (error instanceof OtherLog) end(error.message);
-                throw error;
-              }),
-            timing: systemTiming,
-            log,
-            signal: running.signal,
-          }),
-        ),
-      );
-      return policies;
-    },
-    async () => {
-      running.abort();
-      await policiesDone;
-    },
   );
   bind(
     parts.api,
@@ -159,13 +158,13 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
       return startApiServer({
         listen: configuration.listen,
         bus,
-        reader: projections.reader,
+        reader: readModelReader(await get(parts.pool), projections.catalog),
         progress: projections.progress,
         head: () => store.head(),
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
         refusedRecords: await get(parts.refusedRecords),
-        policies: (await get(parts.policies)).map(policyCheckpointName),
+        policies: policies.map(policyCheckpointName),
         clock: systemClock,
         log,
       });

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { systemClock } from '../operations/timing.ts';
 import { logStart, type EventStore, type RecordedEvent } from '../eventstore/port.ts';
 import { runDemo } from './demo/run-demo.ts';
+import { roles } from '../operations/configuration.ts';
 import { configurationOf } from './event-store.ts';
-import { startInstance } from './instance.ts';
+import { addressOf, startInstance } from './instance.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Exit code: 0 when every read model equals what the log says. */
@@ -21,14 +22,14 @@ export async function demo(
     // A line of the server's would tear the picture on a terminal.
     const log = process.stdout.isTTY ? () => undefined : terminal.log;
     const instance = await startInstance(
-      { ...configuration, databaseUrl: undefined, eventStore: undefined },
+      { ...configuration, databaseUrl: undefined, eventStore: undefined, roles },
       log,
     );
     try {
       terminal.print(`A private instance on ${instance.address}; ${instance.postgres}`);
       return await runDemo(
         {
-          target: instance.address,
+          target: addressOf(instance),
           seed: options.seed ?? 1,
           seconds: options.seconds ?? 25,
           readLog: () => wholeLog(instance.store),

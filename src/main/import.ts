@@ -1,8 +1,9 @@
 /** `tallyback import online-retail`. */
 import { systemClock } from '../operations/timing.ts';
 import { runImport } from './import/run-import.ts';
+import { roles } from '../operations/configuration.ts';
 import { configurationOf } from './event-store.ts';
-import { startInstance } from './instance.ts';
+import { addressOf, startInstance } from './instance.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
@@ -57,9 +58,9 @@ export async function importOnlineRetail(command: ImportCommand, terminal: Termi
     listen: '127.0.0.1:0',
     'event-store': command.eventStore,
   });
-  const instance = await startInstance(configuration, terminal.log);
+  const instance = await startInstance({ ...configuration, roles }, terminal.log);
   try {
-    return await send(instance.address);
+    return await send(addressOf(instance));
   } finally {
     await instance.stop();
   }

@@ -5,8 +5,8 @@ import { compose, parts } from './container.ts';
 import { describeEventStore } from './event-store.ts';
 
 export interface Instance {
-  /** Where the gRPC API listens: HOST:PORT. */
-  readonly address: string;
+  /** Where the gRPC API listens, HOST:PORT; undefined if it is not a role of this instance. */
+  readonly address: string | undefined;
   /** The Postgres it stands on, for people. */
   readonly postgres: string;
   /** The event log it is on, for people. */
@@ -26,10 +26,11 @@ export async function startInstance(
 ): Promise<Instance> {
   const composition = compose(configuration, log);
   try {
-    const api = await composition.get(parts.api);
+    await composition.get(parts.projections);
+    const api = configuration.roles.includes('api') ? await composition.get(parts.api) : undefined;
     const postgres = await composition.get(parts.postgres);
     return {
-      address: api.address,
+      address: api?.address,
       postgres: postgres.description,
       eventLog: describeEventStore(configuration),
       lost: Promise.race([postgres.lost, composition.lost]),
@@ -40,4 +41,10 @@ export async function startInstance(
     await composition.stop();
     throw error;
   }
+}
+
+/** Where clients reach it. For an instance that was started with the role. */
+export function addressOf({ address }: Instance): string {
+  if (address === undefined) throw new Error('this instance has no API');
+  return address;
 }

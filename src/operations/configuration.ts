@@ -11,7 +11,15 @@ export interface EventStoreConfiguration {
   readonly password: string | undefined;
 }
 
+/** What an instance does: serves clients, folds events into read models, runs policies. */
+export const roles = ['api', 'projector', 'policies'] as const;
+export type Role = (typeof roles)[number];
+
 export interface ServerConfiguration {
+  /** What this instance does; all of it by default. Commands and queries take the role `api`. */
+  readonly roles: readonly Role[];
+  /** Events that a rebuild takes in a second, at most; undefined: as fast as it goes. */
+  readonly rebuildEventsPerSecond: number | undefined;
   /** Where the gRPC API listens. */
   readonly listen: string;
   /** Folder of the embedded Postgres; unused with `databaseUrl`. */
@@ -36,6 +44,8 @@ const known = new Set([
   'TALLYBACK_DATA',
   'TALLYBACK_POSTGRES_BIN',
   'TALLYBACK_TOKEN_KEY',
+  'TALLYBACK_ROLES',
+  'TALLYBACK_REBUILD_EVENTS_PER_SECOND',
   'TALLYBACK_EVENT_STORE',
   'TALLYBACK_EVENT_STORE_NAMESPACE',
   'TALLYBACK_EVENT_STORE_PASSWORD',
@@ -86,6 +96,7 @@ export function serverConfiguration(
     readonly data?: string | undefined;
     readonly listen?: string | undefined;
     readonly 'event-store'?: string | undefined;
+    readonly roles?: string | undefined;
   },
   env: Environment,
   checkEventStore: CheckEventStore,
@@ -106,8 +117,15 @@ export function serverConfiguration(
   if (tokenKey !== undefined && tokenKey.length < 32) {
     problems.push('TALLYBACK_TOKEN_KEY must have at least 32 characters');
   }
+  const asked = rolesIn(flags.roles ?? env['TALLYBACK_ROLES'], problems);
+  const rate = env['TALLYBACK_REBUILD_EVENTS_PER_SECOND'] || undefined;
+  if (rate !== undefined && !/^[1-9]\d{0,8}$/.test(rate)) {
+    problems.push('TALLYBACK_REBUILD_EVENTS_PER_SECOND must be a whole number from 1 on');
+  }
   if (problems.length > 0) throw new ConfigurationError(problems.join('\n'));
   return {
+    roles: asked,
+    rebuildEventsPerSecond: rate === undefined ? undefined : Number(rate),
     listen,
     dataDir: dataDirOf(flags.data, env),
     databaseUrl,
@@ -116,6 +134,17 @@ export function serverConfiguration(
     postgresSettings: {},
     tokenKey,
   };
+}
+
+function rolesIn(text: string | undefined, problems: string[]): readonly Role[] {
+  if (!text) return roles;
+  const names = text.split(',').map((name) => name.trim());
+  const known = roles.filter((role) => names.includes(role));
+  const unknown = names.filter((name) => !roles.some((role) => role === name));
+  if (unknown.length > 0) {
+    problems.push(`roles are a list of ${roles.join(', ')}; not "${unknown.join('", "')}"`);
+  }
+  return known;
 }
 
 export const dataDirOf = (flag: string | undefined, env: Environment): string =>

@@ -1,4 +1,6 @@
 /** The real clock, chance and timers. */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export const systemTiming = {
@@ -10,3 +12,6 @@ export const systemTiming = {
 };
 
 export const systemClock = (): Date => new Date();
+
+/** Another one every time a process starts; tells people where it runs. */
+export const instanceId = (): string => `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;

@@ -6,7 +6,7 @@ import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import type { ReadModel } from '../../projections/engine/read-model.ts';
-import { checkpointName } from '../../projections/engine/schema.ts';
+import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, invalidArgument, quotaFailure, retryAfter } from '../errors.ts';
 

@@ -7,13 +7,12 @@
  * behind them — a slow client, a fresh snapshot, a flood of changes — is served from the database, where what
  * changed often meanwhile is one row, and comes back to the segments when it has caught up.
  *
- * When a read model is replayed its checkpoint goes back. Nothing a subscriber was sent holds from there on, so the
- * watches end with UNAVAILABLE, READ_MODEL_REBUILT, and start again with a snapshot.
+ * When a read model is folded anew, or put right, rows change whose positions do not rise. Nothing a subscriber was sent
+ * holds from there on (its incarnation is another one): it must start again with a snapshot.
  *
  * A subscriber whose cursor is inside a segment gets the whole segment. That repeats rows it has seen; rows say
  * everything about themselves, so a repeat does no harm.
  */
-import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
 import type {
@@ -23,8 +22,7 @@ import type {
   Progress,
   ReadModelReader,
 } from '../../projections/engine/reading.ts';
-import { checkpointName } from '../../projections/engine/schema.ts';
-import { ApiError, retryAfter } from '../errors.ts';
+import { checkpointName } from '../../projections/engine/storage.ts';
 import { matcher } from './matches.ts';
 
 const pageRows = 1_024;
@@ -32,6 +30,11 @@ const pageRows = 1_024;
 const keptRows = 4_096;
 const keptSegments = 256;
 const retryMs = 1_000;
+
+/** The rows that a cursor speaks of are of another making: only a snapshot tells what is there. */
+export class OtherIncarnation extends Error {
+  override readonly name = 'OtherIncarnation';
+}
 
 interface Segment<C extends Columns> {
   readonly after: Position;
@@ -42,9 +45,9 @@ interface Segment<C extends Columns> {
 export interface Subscription<C extends Columns> {
   /**
    * Changes after the cursor that pass the filter. `limit` holds for what is read from the database; from memory
-   * there may be more.
+   * there may be more. Throws OtherIncarnation if that is not the one the cursor speaks of.
    */
-  changes(cursor: ChangeCursor, limit: number): Promise<ChangePage<C>>;
+  changes(cursor: ChangeCursor, incarnation: string, limit: number): Promise<ChangePage<C>>;
   /** Has the feed look for changes although nobody reported any. */
   poke(): void;
   end(): void;
@@ -64,8 +67,8 @@ export class ChangeFeed<C extends Columns> {
   #rows = 0;
   /** Where the segments end; undefined before the first look. */
   #tip: Position | undefined;
-  /** How often the read model was seen to be replayed. */
-  #replays = 0;
+  /** Of what the segments tell. */
+  #incarnation: string | undefined;
   #reading = false;
   #again = false;
   #retry: NodeJS.Timeout | undefined;
@@ -79,7 +82,6 @@ export class ChangeFeed<C extends Columns> {
   /** `wake` is called when there may be changes. */
   subscribe(filter: Filter<C>, wake: () => void): Subscription<C> {
     const matches = matcher<C>(filter);
-    const replays = this.#replays;
     this.#subscribers.add(wake);
     if (this.#subscribers.size === 1) {
       const name = checkpointName(this.#model);
@@ -87,12 +89,11 @@ export class ChangeFeed<C extends Columns> {
     }
     this.#look();
     return {
-      changes: async (cursor, limit) => {
-        if (this.#replays !== replays) throw rebuilt(this.#model);
-        const recent = this.#recent(cursor, matches);
+      changes: async (cursor, incarnation, limit) => {
+        const recent = this.#recent(cursor, incarnation, matches);
         if (recent) return recent;
         const page = await this.#parts.reader.changes(this.#model, filter, cursor, limit);
-        if (comparePositions(page.through, cursor.position) < 0) throw rebuilt(this.#model);
+        if (page.incarnation !== incarnation) throw new OtherIncarnation(this.#model.name);
         return page;
       },
       poke: () => this.#look(),
@@ -117,17 +118,22 @@ export class ChangeFeed<C extends Columns> {
   }
 
   /** The changes after a cursor, if all of them are in memory. */
-  #recent(cursor: ChangeCursor, matches: (row: RowOf<C>) => boolean): ChangePage<C> | undefined {
+  #recent(
+    cursor: ChangeCursor,
+    incarnation: string,
+    matches: (row: RowOf<C>) => boolean,
+  ): ChangePage<C> | undefined {
     const tip = this.#tip;
-    if (!tip || cursor.key !== undefined) return undefined;
+    if (!tip || cursor.key !== undefined || this.#incarnation !== incarnation) return undefined;
     const { position } = cursor;
-    if (comparePositions(position, tip) >= 0) return { rows: [], cursor, end: true, through: position };
+    const all = { end: true, incarnation };
+    if (comparePositions(position, tip) >= 0) return { rows: [], cursor, through: position, ...all };
     const first = this.#segments.findIndex(({ through }) => comparePositions(through, position) > 0);
     const oldest = this.#segments[first];
     if (!oldest || comparePositions(oldest.after, position) > 0) return undefined;
     const segments = this.#segments.slice(first);
     const rows = segments.length === 1 ? oldest.rows : latestOf(this.#model, segments);
-    return { rows: rows.filter(matches), cursor: { position: tip, key: undefined }, end: true, through: tip };
+    return { rows: rows.filter(matches), cursor: { position: tip, key: undefined }, through: tip, ...all };
   }
 
   #look(): void {
@@ -144,9 +150,10 @@ export class ChangeFeed<C extends Columns> {
     try {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
-        const [tip, replays] = [this.#tip, this.#replays];
+        const [tip, incarnation] = [this.#tip, this.#incarnation];
         await this.#read();
-        if (this.#tip !== tip || this.#replays !== replays) for (const wake of this.#subscribers) wake();
+        if (this.#tip !== tip || this.#incarnation !== incarnation)
+          for (const wake of this.#subscribers) wake();
       }
     } catch (error) {
       this.#again = false;
@@ -166,9 +173,10 @@ export class ChangeFeed<C extends Columns> {
       const page = await reader.changes(this.#model, {}, cursor, pageRows);
       rows.push(...page.rows);
       if (this.#subscribers.size === 0) return;
-      if (comparePositions(page.through, after) < 0) {
-        this.#replays++;
-        this.#forget(undefined);
+      if (page.incarnation !== this.#incarnation) {
+        // The first look at it: what is to come is told from here on.
+        this.#forget(page.through);
+        this.#incarnation = page.incarnation;
         return;
       }
       if (page.end) {
@@ -194,12 +202,6 @@ export class ChangeFeed<C extends Columns> {
     }
   }
 }
-
-const rebuilt = (model: ReadModel): ApiError =>
-  new ApiError(status.UNAVAILABLE, 'READ_MODEL_REBUILT', `${model.name} is being replayed; watch again`, {
-    metadata: { name: checkpointName(model) },
-    details: [retryAfter(1_000)],
-  });
 
 /** Of every row only the last state. */
 function latestOf<C extends Columns>(model: ReadModel<C>, segments: readonly Segment<C>[]): RowOf<C>[] {

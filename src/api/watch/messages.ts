@@ -1,6 +1,6 @@
 /**
  * Messages of watches, as bytes. All watches have one shape (header = 1, snapshot_started = 2, changes = 3,
- * snapshot_completed = 4, caught_up = 5, heartbeat = 6; rows = 1 within changes), so they are put together here,
+ * snapshot_completed = 4, caught_up = 5, heartbeat = 6, reset = 7; rows = 1 within changes), so they are put together here,
  * out of rows that are encoded once however many clients get them. A test reads them with the generated types.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
@@ -40,6 +40,8 @@ export const snapshotCompleted = (header: WatchHeader, rowCount: number): Uint8A
 export const caughtUp = (header: WatchHeader): Uint8Array => empty(header, 5);
 
 export const heartbeat = (header: WatchHeader): Uint8Array => empty(header, 6);
+
+export const reset = (header: WatchHeader): Uint8Array => empty(header, 7);
 
 /** Encodes rows, each object once for as long as it lives. */
 export function rowEncoder<Row extends object>(encode: (row: Row) => Uint8Array): (row: Row) => Uint8Array {

@@ -4,8 +4,10 @@
  *   waiting for freshness and a snapshot's turn
  *     → snapshot    SnapshotStarted, changes*, SnapshotCompleted
  *     → following   changes …; CaughtUp at the first end, and at the first end after one page was not enough
- *     → ended       UNAVAILABLE (server stops, read model is replayed), CANCELLED or DEADLINE_EXCEEDED (client),
- *                   RESOURCE_EXHAUSTED (a client that does not take its snapshot)
+ *     → Reset       the read model was folded anew: waits a moment (all its watches do, each as long as chance has
+ *                   it, so that they do not come at once), and goes on as above
+ *     → ended       UNAVAILABLE (server stops), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED (a client
+ *                   that does not take its snapshot)
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
  * nothing is fetched for it; when it reads again it gets rows as they are then. A snapshot holds a database
@@ -21,13 +23,20 @@ import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-mo
 import type { ChangeCursor, Filter, ReadModelReader } from '../../projections/engine/reading.ts';
 import type { PositionTokens } from '../../application/position-token.ts';
 import type { StreamCall } from '../call.ts';
+import { pauseUpTo } from '../edges.ts';
 import { ApiError, retryAfter } from '../errors.ts';
 import type { ApiLimits } from '../limits.ts';
-import type { ChangeFeed } from './change-feed.ts';
+import { type ChangeFeed, OtherIncarnation } from './change-feed.ts';
 import * as messages from './messages.ts';
 import type { Semaphore } from './semaphore.ts';
 
 const rowsPerMessage = 256;
+
+/** What a snapshot is of. */
+interface Moment {
+  readonly through: Position;
+  readonly incarnation: string;
+}
 
 const nothing = (): void => undefined;
 
@@ -48,8 +57,16 @@ export async function watch<C extends Columns>(
   call: StreamCall,
 ): Promise<never> {
   const sender = new Sender(parts, call);
-  const through = await snapshot(parts, filter, call, sender);
-  return await follow(parts, filter, call, sender, through);
+  for (;;) {
+    const moment = await snapshot(parts, filter, call, sender);
+    try {
+      return await follow(parts, filter, call, sender, moment);
+    } catch (error) {
+      if (!(error instanceof OtherIncarnation)) throw error;
+      await sender.send(messages.reset, undefined);
+      await pauseUpTo(parts.limits.resetSpreadMs, call.signal);
+    }
+  }
 }
 
 /** Writes messages with their headers, no faster than the client reads. */
@@ -96,7 +113,7 @@ async function snapshot<C extends Columns>(
   filter: Filter<C>,
   call: StreamCall,
   sender: Sender<C>,
-): Promise<Position> {
+): Promise<Moment> {
   const leave = await snapshots.enter(call.signal);
   const reading = new AbortController();
   const over = (): void => reading.abort(call.signal.reason);
@@ -106,7 +123,7 @@ async function snapshot<C extends Columns>(
   const stall = setTimeout(late, limits.snapshotStallMs);
   sender.onSent = () => stall.refresh();
   try {
-    const { through, pages } = await reader.snapshot(model, filter, reading.signal);
+    const { through, incarnation, pages } = await reader.snapshot(model, filter, reading.signal);
     await sender.send(messages.snapshotStarted, undefined, reading.signal);
     let count = 0;
     for await (const rows of pages) {
@@ -118,7 +135,7 @@ async function snapshot<C extends Columns>(
     }
     reading.signal.throwIfAborted();
     await sender.send((header) => messages.snapshotCompleted(header, count), through, reading.signal);
-    return through;
+    return { through, incarnation };
   } catch (error) {
     // However the reader puts it: it was stopped because of this.
     if (reading.signal.aborted) throw reading.signal.reason;
@@ -138,7 +155,7 @@ async function follow<C extends Columns>(
   filter: Filter<C>,
   call: StreamCall,
   sender: Sender<C>,
-  through: Position,
+  { through, incarnation }: Moment,
 ): Promise<never> {
   const { signal } = call;
   let changed = true;
@@ -164,7 +181,7 @@ async function follow<C extends Columns>(
       signal.throwIfAborted();
       if (changed) {
         changed = false;
-        const page = await subscription.changes(cursor, rowsPerMessage);
+        const page = await subscription.changes(cursor, incarnation, rowsPerMessage);
         signal.throwIfAborted();
         cursor = page.end ? { position: page.through, key: undefined } : page.cursor;
         await sender.rows(page.rows, page.end ? page.through : undefined);

@@ -1,27 +1,32 @@
-/** Starts and stops all projections of a process, and opens their tables for reading. */
-import type pg from 'pg';
+/** The projections of one instance: what it leads, how far everything is, and where to read. */
 import type { EventStore } from '../../eventstore/port.ts';
+import { Catalog } from './catalog.ts';
+import { systemTiming } from './edges.ts';
 import type { OtherLog } from './errors.ts';
-import { followLog } from './followed-log.ts';
+import type { FollowLimits } from './follow.ts';
+import { type Duty, LeaseKeeper } from './leases.ts';
 import { ProgressHub } from './progress.ts';
 import { type ProjectionStatus, Projector } from './projector.ts';
 import type { ReadModel } from './read-model.ts';
-import type { ReadModelReader } from './reading.ts';
-import { readModelReader } from './reader.ts';
-import { ensureTables } from './schema.ts';
+import { leaseName, type ProjectionStorage } from './storage.ts';
 import { defaultDelays, type Delays, type Timing } from './timing.ts';
-import { systemTiming } from './edges.ts';
 
 export interface ProjectionsOptions {
   readonly store: EventStore;
-  /** Used by all projections (two connections each, at most) and by the reader. */
-  readonly pool: pg.Pool;
+  readonly storage: ProjectionStorage;
   readonly models: readonly ReadModel[];
+  /** Of this instance: another one every time a process starts. */
+  readonly instance: string;
+  /** Whether this instance folds; otherwise it reads what others do. Default: it does. */
+  readonly projects?: boolean;
+  /** Whatever else one instance at a time is to do: policies. */
+  readonly duties?: (progress: ProgressHub) => readonly Duty[];
   readonly log: (line: string) => void;
-  /** Most events folded at a time; default 2,000. */
-  readonly maxEvents?: number;
-  /** Most rows of a read model kept in memory; default 10,000. */
-  readonly cachedRows?: number;
+  readonly limits?: Partial<FollowLimits>;
+  /** While a generation is built. */
+  readonly rebuildLimits?: Partial<FollowLimits>;
+  /** Events that a rebuild takes in a second, at most. */
+  readonly rebuildEventsPerSecond?: number | undefined;
   readonly timing?: Timing;
   readonly delays?: Partial<Delays>;
   /** Called when the database has come to follow another log than `store`: nothing here can go on. */
@@ -29,43 +34,69 @@ export interface ProjectionsOptions {
 }
 
 export interface Projections {
-  readonly reader: ReadModelReader;
+  readonly catalog: Catalog;
   readonly progress: ProgressHub;
+  /** Of what this instance has led. */
   status(): readonly ProjectionStatus[];
-  /** Finishes the batches in hand, saves the checkpoints and lets another process take over. */
+  /** Names of the checkpoints that this instance leads now. */
+  leading(): readonly string[];
+  /** Has this instance look at once for something to do. */
+  nudge(): void;
+  /** Finishes the batches in hand, saves the checkpoints and lets other instances take over. */
   stop(): Promise<void>;
 }
+
+const defaultLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 10_000, pendingRows: 20_000 };
+const defaultRebuildLimits: FollowLimits = { maxEvents: 10_000, cachedRows: 100_000, pendingRows: 50_000 };
 
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
 const longestStop = 5_000;
 
 /**
- * Creates what tables are missing; rejects if the database cannot be reached, and with OtherLog if its read models
- * follow another log. The projections then run by themselves.
+ * Makes what tables are missing; rejects if the database cannot be reached, with OtherLog if its read models follow
+ * another log, with OtherVersion if they are newer. All else then runs by itself.
  */
 export async function startProjections(options: ProjectionsOptions): Promise<Projections> {
-  const { store, pool, models, log, timing = systemTiming } = options;
+  const { storage, models, instance, log, projects = true, timing = systemTiming } = options;
   const delays = { ...defaultDelays, ...options.delays };
-  await followLog(pool, store, log, timing);
-  await ensureTables(pool, models, log);
-  const progress = new ProgressHub(pool, { timing, poll: delays.poll, log });
-  const stopping = new AbortController();
-  const projectors = models.map(
-    (model) =>
-      new Projector({
-        store,
-        pool,
-        model,
+  await storage.prepare(models);
+  const catalog = new Catalog(models, storage);
+  await catalog.refresh();
+  const progress = new ProgressHub({ storage, catalog, timing, poll: delays.poll, log });
+  const duties = options.duties?.(progress) ?? [];
+  const projectors = new Map<string, Projector>();
+
+  const projectorsNow = (): readonly Projector[] =>
+    catalog.folded().map(([model, generation]) => {
+      const name = leaseName(generation);
+      const known = projectors.get(name);
+      if (known) return known;
+      const projector = new Projector(model, generation, {
+        ...options,
+        catalog,
         progress,
         timing,
         delays,
-        log,
-        onOtherLog: options.onOtherLog,
-        maxEvents: options.maxEvents ?? 2_000,
-        cachedRows: options.cachedRows ?? 10_000,
-      }),
-  );
-  const running = Promise.all(projectors.map((projector) => projector.run(stopping.signal)));
+        limits: { ...defaultLimits, ...options.limits },
+        rebuildLimits: { ...defaultRebuildLimits, ...options.rebuildLimits },
+        rebuildEventsPerSecond: options.rebuildEventsPerSecond,
+      });
+      projectors.set(name, projector);
+      return projector;
+    });
+
+  const keeper = new LeaseKeeper({
+    storage,
+    instance,
+    timing,
+    delays,
+    log,
+    onOtherLog: options.onOtherLog,
+    duties: () => (projects ? [...projectorsNow(), ...duties] : duties),
+    onCluster: ({ generations }) => catalog.update(generations),
+  });
+  const stopping = new AbortController();
+  const running = keeper.run(stopping.signal);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     stopping.abort();
@@ -75,9 +106,11 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
     progress.close();
   };
   return {
-    reader: readModelReader(pool),
+    catalog,
     progress,
-    status: () => projectors.map((projector) => projector.status()),
+    status: () => Array.from(projectors.values(), (projector) => projector.status()),
+    leading: () => keeper.leading,
+    nudge: () => keeper.nudge(),
     stop: () => (stopped ??= stop()),
   };
 }

@@ -1,5 +1,4 @@
 /** What can go wrong in a projection, sorted by what is done about it. */
-import pg from 'pg';
 import { formatPosition, LogDamaged, type Position } from '../../eventstore/port.ts';
 
 /** Another writer has moved on or taken over the checkpoint: nothing was written. */
@@ -21,7 +20,7 @@ export class FoldFailed extends Error {
   }
 }
 
-/** The tables belong to another version of the read model. */
+/** The tables were made by newer code, or belong to another version of the read model. */
 export class OtherVersion extends Error {
   override readonly name = 'OtherVersion';
 }
@@ -31,15 +30,24 @@ export class OtherLog extends Error {
   override readonly name = 'OtherLog';
 }
 
-/**
- * Whether trying again cannot help. Of what Postgres says: data exceptions (22), violated constraints (23),
- * unsupported features (0A) and errors in the statement (42). Everything else — lost connections, deadlocks,
- * full disks, restarts, wrong passwords — may pass or be put right while we wait.
- */
-export function isPermanent(error: unknown): boolean {
-  if (error instanceof FoldFailed || error instanceof OtherVersion || error instanceof OtherLog) return true;
-  if (error instanceof LogDamaged) return true;
-  return error instanceof pg.DatabaseError && /^(22|23|0A|42)/.test(error.code ?? '');
+/** The database refuses what it was given, and will refuse it again. */
+export class Rejected extends Error {
+  override readonly name = 'Rejected';
 }
 
+/** A projection stands still for good, and has said so: see its checkpoint. */
+export class Failed extends Error {
+  override readonly name = 'Failed';
+}
+
+/** Whether trying again cannot help. Lost connections, deadlocks, full disks and the like may pass while we wait. */
+export const isPermanent = (error: unknown): boolean =>
+  [FoldFailed, OtherVersion, OtherLog, Rejected, LogDamaged].some((kind) => error instanceof kind);
+
 export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Where it was thrown first, as far as is known. */
+export function stackOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return error.cause instanceof Error ? error.cause.stack : error.stack;
+}

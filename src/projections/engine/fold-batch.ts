@@ -3,6 +3,7 @@ import { decodeEvent, eventTypeOf } from '../../domain/codec.ts';
 import type { EventType } from '../../domain/events.ts';
 import type { LogBatch, Position } from '../../eventstore/port.ts';
 import { FoldFailed } from './errors.ts';
+import type { Parking } from './parking.ts';
 import type { AnyRow, Key, LoggedEvent, ReadModel } from './read-model.ts';
 import { keyText } from './row-key.ts';
 
@@ -13,6 +14,8 @@ export interface Slot {
   readonly row: AnyRow | undefined;
   /** Of the last event that changed it; for a row that is as it was loaded, not known. */
   readonly position: Position | undefined;
+  /** The same object for all states of a row: whether the table has it. */
+  readonly stored: { yes: boolean | undefined };
 }
 
 interface Touch {
@@ -37,21 +40,29 @@ export interface Sifted {
 }
 
 /** Decodes the events the read model handles and leaves out the others unread; stops before one that fails. */
-export function sift(model: ReadModel, batches: readonly LogBatch[], from: Position): Sifted {
+export function sift(
+  model: ReadModel,
+  batches: readonly LogBatch[],
+  from: Position,
+  parking: Parking,
+): Sifted {
   const handled = handledTypes(model);
   const relevant: Relevant[] = [];
   let before = from;
   for (const batch of batches) {
     for (const stored of batch.events) {
-      if (handled(stored.type)) {
+      if (handled(stored.type) && !parking.holdsStream(stored)) {
         try {
           const { stream, revision, position } = stored;
           const logged: LoggedEvent = { event: decodeEvent(stored), stream, revision, position };
           const touches = model.keys(logged).map((key) => ({ key, text: keyText(key) }));
           relevant.push({ logged, storedType: stored.type, touches, before });
         } catch (cause) {
-          const failure = new FoldFailed(model.name, stored.type, stored.position, cause);
-          return { relevant, through: before, failure };
+          if (!parking.accepts(stored)) {
+            const failure = new FoldFailed(model.name, stored.type, stored.position, cause);
+            return { relevant, through: before, failure };
+          }
+          parking.parkStream(stored, cause);
         }
       }
       before = stored.position;
@@ -82,24 +93,35 @@ export interface Folded {
   readonly failure: { readonly error: FoldFailed; readonly through: Position } | undefined;
 }
 
-/** Folds the events into rows (those that are not in `rows` do not exist). An event changes all its rows or, if its fold throws, none. */
+/**
+ * Folds the events into rows (those that are not in `rows` do not exist). An event changes all its rows that are not
+ * parked or, if its fold throws, none.
+ */
 export function foldBatch(
   model: ReadModel,
   relevant: readonly Relevant[],
   rows: ReadonlyMap<string, Slot>,
+  parking: Parking,
 ): Folded {
   const changed = new Map<string, Slot>();
   for (const { logged, storedType, touches, before } of relevant) {
+    const { stream, revision, position } = logged;
+    const where = { stream, revision, position, type: storedType };
     const changes: [text: string, slot: Slot][] = [];
-    try {
-      for (const { text, key } of touches) {
-        const row = (changed.get(text) ?? rows.get(text))?.row;
-        const next = model.fold(row, logged, key);
-        if (next !== row) changes.push([text, { key, row: next, position: logged.position }]);
+    for (const { text, key } of touches) {
+      if (parking.holdsRow(text, where)) continue;
+      const slot = changed.get(text) ?? rows.get(text);
+      try {
+        const next = model.fold(slot?.row, logged, key);
+        if (next === slot?.row) continue;
+        changes.push([text, { key, row: next, position, stored: slot?.stored ?? { yes: false } }]);
+      } catch (cause) {
+        if (!parking.accepts(where)) {
+          const error = new FoldFailed(model.name, storedType, position, cause);
+          return { changed, failure: { error, through: before } };
+        }
+        parking.parkRow(text, where, cause);
       }
-    } catch (cause) {
-      const error = new FoldFailed(model.name, storedType, logged.position, cause);
-      return { changed, failure: { error, through: before } };
     }
     for (const [text, slot] of changes) changed.set(text, slot);
   }

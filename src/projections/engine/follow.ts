@@ -1,31 +1,44 @@
 /**
- * Follows the log with one read model, from a claimed checkpoint on, until the signal aborts or an end is reached.
+ * Follows the log with one generation of a read model, from a claimed checkpoint on, until the signal aborts or an end
+ * is reached.
  *
  *   events waiting                    take them in, at most `maxEvents` at a time
  *   handled, but changed nothing      save it: at once if somebody waits for it, else within the lazy delay
- *   nothing to do                     wait for events, a waiter, or the time to show that we live
+ *   nothing to do                     wait for events or a waiter
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type pg from 'pg';
 import type { EventStore, Position } from '../../eventstore/port.ts';
 import { comparePositions } from '../../eventstore/port.ts';
-import { type Held, releaseCheckpoint } from './checkpoint.ts';
 import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
+import { Parking } from './parking.ts';
 import type { ReadModel } from './read-model.ts';
-import { checkpointName } from './schema.ts';
+import type { Generation, Held, LineStorage } from './storage.ts';
 import type { Delays, Timing } from './timing.ts';
+
+/** What is kept in memory, at most. */
+export interface FollowLimits {
+  /** Events folded at a time. */
+  readonly maxEvents: number;
+  /** Rows of the read model. */
+  readonly cachedRows: number;
+  /** Rows that wait to be written. */
+  readonly pendingRows: number;
+}
 
 export interface FollowOptions {
   readonly store: EventStore;
-  readonly pool: pg.Pool;
+  readonly storage: LineStorage;
   readonly model: ReadModel;
+  readonly generation: Generation;
   readonly held: Held;
-  readonly maxEvents: number;
-  readonly cachedRows: number;
+  readonly limits: FollowLimits;
   readonly timing: Timing;
   readonly delays: Delays;
   readonly signal: AbortSignal;
+  /** Of the event whose failures are parked: see Parking. */
+  readonly parkAt?: Position | undefined;
+  /** Events taken in a second, at most; absent: as fast as it goes. */
+  readonly eventsPerSecond?: number | undefined;
   /** Whether somebody waits for a position after the first and up to the second. */
   readonly isWanted: (after: Position, upTo: Position) => boolean;
   /** Gets the doorbell of this loop; answers how to take it away again. */
@@ -36,9 +49,11 @@ export interface FollowOptions {
   readonly until?: Position;
 }
 
-/** Throws FoldFailed, Fenced, and whatever store and database say. */
-export async function follow(options: FollowOptions): Promise<void> {
-  const { store, pool, model, held, maxEvents, timing, delays, signal, until } = options;
+/** Answers how far everything is committed. Throws FoldFailed, Fenced, and whatever store and database say. */
+export async function follow(options: FollowOptions): Promise<Position> {
+  const { store, storage, model, generation, held, limits, timing, delays, signal, until } = options;
+  const { maxEvents } = limits;
+  const parking = new Parking(await storage.parkedScopes(generation), options.parkAt);
   const subscription = new AbortController();
   const abort = (): void => {
     subscription.abort();
@@ -53,17 +68,18 @@ export async function follow(options: FollowOptions): Promise<void> {
     2 * maxEvents,
     timing,
   );
-  let heardOf = timing.monotonic();
   let unsavedSince: number | undefined;
   const line = new Line({
-    pool,
+    storage,
     model,
+    generation,
     held,
-    cachedRows: options.cachedRows,
+    parking,
+    cachedRows: limits.cachedRows,
+    mostPending: limits.pendingRows,
     clock: () => timing.monotonic(),
     settled(committed, rows) {
       if (committed) {
-        heardOf = timing.monotonic();
         unsavedSince = undefined;
         options.committed(committed, rows);
       }
@@ -87,10 +103,11 @@ export async function follow(options: FollowOptions): Promise<void> {
         done = until !== undefined && (caughtUp || comparePositions(line.handled, until) >= 0);
         // Writing is to take about a quarter of the time at most: the busier the database, the more goes into one write.
         const pace = Math.min(delays.longestPace, Math.max(delays.pace, 4 * line.writeTime));
-        const rest = fedAt + pace - timing.monotonic();
-        if (changedRows > 0 && caughtUp && !done && rest > 0) await timing.sleep(rest, subscription.signal);
-        // Folding can keep the thread busy; everybody else gets a turn.
-        else await nextTurn();
+        const due = changedRows > 0 && caughtUp ? pace : 0;
+        const allowed = (1_000 * events) / (options.eventsPerSecond ?? Infinity);
+        const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
+        if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
+        else await timing.turn();
       }
       if (line.unsaved) {
         unsavedSince ??= timing.monotonic();
@@ -98,16 +115,11 @@ export async function follow(options: FollowOptions): Promise<void> {
         if (left <= 0 || options.isWanted(line.committed, line.handled)) await line.save();
         else if (inbox.empty && !done) await inbox.wait(left);
       } else if (inbox.empty && !done) {
-        const left = heardOf + delays.keepAlive - timing.monotonic();
-        if (left > 0) await inbox.wait(left);
-        else {
-          await line.keepAlive();
-          heardOf = timing.monotonic();
-        }
+        await inbox.wait(delays.idle);
       }
     }
     await line.save();
-    await releaseCheckpoint(pool, checkpointName(model), held);
+    return line.committed;
   } finally {
     subscription.abort();
     signal.removeEventListener('abort', abort);

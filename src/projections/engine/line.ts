@@ -1,8 +1,8 @@
 /**
- * One read model being written by one writer.
+ * One generation of a read model being written by one writer.
  *
  *   feed:   sift and decode → load rows not in memory → fold → add the changed rows to those that are pending
- *   write:  one statement for all pending rows: compare-and-set of the checkpoint, upsert, delete (see TableSql)
+ *   write:  one transaction for all that is pending, whose first part is the compare-and-set of the checkpoint
  *
  *   idle → feed changed rows → writing → nothing pending → idle
  *                              writing → something pending → writing
@@ -10,31 +10,28 @@
  *
  * So while Postgres writes, folding goes on; the busier it is, the more changes of a row become one. `handled` is
  * ahead of `committed` by what is pending and being written, and by events that changed no row; the latter are
- * saved by `save`. Rows stay in memory after a
- * write: the checkpoint's compare-and-set proves that nobody else has written any. After any failure the object
- * is of no use; start a new one from the stored checkpoint.
- *
- * Locks are taken table first, then checkpoint (Postgres locks all tables of a statement before it begins); who
- * empties or drops a table must do it in the same order.
+ * saved by `save`. Rows stay in memory after a write: the checkpoint's compare-and-set proves that nobody else has
+ * written any. After any failure the object is of no use; start a new one from the stored checkpoint.
  */
 import { LRUCache } from 'lru-cache';
-import type pg from 'pg';
-import { comparePositions, formatPosition, type LogBatch, type Position } from '../../eventstore/port.ts';
-import { type Held, moveCheckpoint } from './checkpoint.ts';
+import { comparePositions, type LogBatch, type Position } from '../../eventstore/port.ts';
 import { Fenced } from './errors.ts';
 import { foldBatch, sift, type Relevant, type Slot } from './fold-batch.ts';
-import type { Key, ReadModel } from './read-model.ts';
-import { columnParsers, columnType, decodeRow, encodeArray, encodeKeys, keyOf } from './row-codec.ts';
+import type { Parking } from './parking.ts';
+import type { ReadModel } from './read-model.ts';
 import { keyText } from './row-key.ts';
-import { checkpointName } from './schema.ts';
-import { tableSql } from './table-sql.ts';
+import type { Generation, Held, LineStorage, ParkedEvent, StoredRow } from './storage.ts';
 
 export interface LineOptions {
-  readonly pool: pg.Pool;
+  readonly storage: LineStorage;
   readonly model: ReadModel;
+  readonly generation: Generation;
   readonly held: Held;
+  readonly parking: Parking;
   /** Most rows kept in memory. */
   readonly cachedRows: number;
+  /** With more rows than this waiting to be written, folding waits too. */
+  readonly mostPending: number;
   /** Milliseconds on a clock that never goes back. */
   readonly clock: () => number;
   /** Called when a position is committed, and (without one) when a write has failed. */
@@ -43,15 +40,13 @@ export interface LineOptions {
 
 const noSlots: ReadonlyMap<string, Slot> = new Map();
 
-/** With more rows than this waiting to be written, folding waits too. */
-const mostPending = 20_000;
-
 export class Line {
   readonly #options: LineOptions;
   readonly #rows: LRUCache<string, Slot>;
   /** Changed, and not yet on the way to the database. */
   #pending = new Map<string, Slot>();
-  /** Everything up to here is in the database once the pending rows are. */
+  #parked: ParkedEvent[] = [];
+  /** Everything up to here is in the database once what is pending is. */
   #pendingTo: Position;
   /** On the way: not yet to be seen by a load. */
   #inFlight: ReadonlyMap<string, Slot> = noSlots;
@@ -99,20 +94,21 @@ export class Line {
 
   /**
    * Takes in batches; their rows are then on the way, or pending. Answers how many rows they changed. Throws
-   * FoldFailed after having written what lies before the event, Fenced, and what Postgres says.
+   * FoldFailed after having written what lies before the event, Fenced, and what the storage says.
    */
   async feed(batches: readonly LogBatch[]): Promise<number> {
-    const { model } = this.#options;
-    const { relevant, through, failure } = sift(model, batches, this.#handled);
+    const { model, parking, mostPending } = this.#options;
+    const { relevant, through, failure } = sift(model, batches, this.#handled, parking);
     const rows = model.appendOnly ? noSlots : await this.#rowsOf(relevant);
-    const folded = foldBatch(model, relevant, rows);
+    const folded = foldBatch(model, relevant, rows, parking);
     const done = folded.failure?.through ?? through;
     for (const [text, slot] of folded.changed) {
       if (!model.appendOnly) this.#rows.set(text, slot);
       this.#pending.set(text, slot);
     }
+    this.#parked.push(...parking.take(done));
     this.#handled = done;
-    if (this.#pending.size > 0) this.#pendingTo = done;
+    if (this.#hasPending) this.#pendingTo = done;
     if (!this.#busy) this.#writePending();
     while (this.#pending.size > mostPending) await this.#oneWritten();
     const failed = folded.failure?.error ?? failure;
@@ -125,17 +121,15 @@ export class Line {
 
   /** Waits for the write under way and moves the checkpoint over events that changed nothing. */
   async save(): Promise<void> {
-    await this.#written();
+    this.check();
+    while (this.#busy) await this.#oneWritten();
     if (!this.unsaved) return;
-    await this.#move(this.#handled);
-    this.#committed = this.#handled;
-    this.#options.settled(this.#committed, 0);
-  }
-
-  /** Shows that the writer lives; throws Fenced if it has been replaced. */
-  async keepAlive(): Promise<void> {
-    await this.#written();
-    await this.#move(this.#committed);
+    const { storage, model, held } = this.#options;
+    const to = this.#handled;
+    if (!(await storage.move(held, this.#committed, to)))
+      throw new Fenced(`${model.name} is written by somebody else`);
+    this.#committed = to;
+    this.#options.settled(to, 0);
   }
 
   /** Starts no more writes, and answers when none is under way. Never rejects. */
@@ -144,9 +138,8 @@ export class Line {
     await this.#writing;
   }
 
-  async #written(): Promise<void> {
-    this.check();
-    while (this.#busy) await this.#oneWritten();
+  get #hasPending(): boolean {
+    return this.#pending.size > 0 || this.#parked.length > 0;
   }
 
   async #oneWritten(): Promise<void> {
@@ -162,42 +155,30 @@ export class Line {
       for (const { text, key } of touches) {
         if (slots.has(text)) continue;
         const known = this.#pending.get(text) ?? this.#inFlight.get(text) ?? this.#rows.get(text);
-        const slot = known ?? { key, row: undefined, position: undefined };
+        const slot = known ?? { key, row: undefined, position: undefined, stored: { yes: false } };
         slots.set(text, slot);
         if (!known) missing.set(text, slot);
       }
     }
     if (missing.size === 0) return slots;
-    const { pool, model } = this.#options;
-    const { load, columns } = tableSql(model);
-    const { columns: specs, key: keyColumns } = model.table;
-    const { rows } = await pool.query<unknown[]>({
-      ...load,
-      values: encodeKeys(
-        specs,
-        keyColumns,
-        Array.from(missing.values(), ({ key }) => key),
-      ),
-      rowMode: 'array',
-      types: columnParsers,
-    });
-    for (const values of rows) {
-      const row = decodeRow(columns, values);
-      const key = keyOf(keyColumns, row);
-      slots.set(keyText(key), { key, row, position: undefined });
+    const { storage, model, generation } = this.#options;
+    const keys = Array.from(missing.values(), ({ key }) => key);
+    for (const { key, row } of await storage.load(model, generation, keys)) {
+      slots.set(keyText(key), { key, row, position: undefined, stored: { yes: true } });
     }
     return slots;
   }
 
   #writePending(): void {
-    if (this.#pending.size === 0 || this.#closed) return;
-    const changed = this.#pending;
+    if (!this.#hasPending || this.#closed) return;
+    const [changed, parked] = [this.#pending, this.#parked];
     const to = this.#pendingTo;
     this.#pending = new Map();
+    this.#parked = [];
     this.#inFlight = changed;
     this.#busy = true;
     const startedAt = this.#options.clock();
-    this.#writing = this.#send(changed, to).then(
+    this.#writing = this.#send(changed, parked, to).then(
       () => {
         this.#writeTime = this.#options.clock() - startedAt;
         this.#busy = false;
@@ -213,40 +194,19 @@ export class Line {
     );
   }
 
-  async #send(changed: ReadonlyMap<string, Slot>, to: Position): Promise<void> {
-    const { pool, model, held } = this.#options;
-    const sql = tableSql(model);
-    const { columns: specs, key } = model.table;
-    const kept: Slot[] = [];
-    const removed: Key[] = [];
-    for (const slot of changed.values()) {
-      if (slot.row) kept.push(slot);
-      else removed.push(slot.key);
+  async #send(
+    changed: ReadonlyMap<string, Slot>,
+    parked: readonly ParkedEvent[],
+    to: Position,
+  ): Promise<void> {
+    const { storage, model, generation, held } = this.#options;
+    const rows: StoredRow[] = [];
+    for (const { key, row, position, stored } of changed.values()) {
+      rows.push({ key, row, position: position ?? to, isStored: stored.yes });
     }
-    const values: unknown[] = [
-      checkpointName(model),
-      held.epoch,
-      formatPosition(this.#committed),
-      formatPosition(to),
-      ...sql.columns.map((name) =>
-        encodeArray(
-          columnType(specs, name),
-          kept.map(({ row }) => row?.[name]),
-        ),
-      ),
-      `{${kept.map(({ position }) => position?.commit).join(',')}}`,
-    ];
-    const statement = removed.length === 0 ? sql.write : sql.writeAndRemove;
-    if (removed.length > 0) values.push(...encodeKeys(specs, key, removed));
-    const { rows } = await pool.query<{ moved: number }>({ ...statement, values });
-    if (rows[0]?.moved !== 1) throw new Fenced(`${model.name} is written by somebody else`);
-  }
-
-  async #move(to: Position): Promise<void> {
-    const { pool, model, held } = this.#options;
-    const from = { epoch: held.epoch, position: this.#committed };
-    if (!(await moveCheckpoint(pool, checkpointName(model), from, to))) {
+    const from = this.#committed;
+    if (!(await storage.write({ model, generation, held, from, to, rows, parked })))
       throw new Fenced(`${model.name} is written by somebody else`);
-    }
+    for (const { row, stored } of changed.values()) stored.yes = row !== undefined;
   }
 }

@@ -5,13 +5,12 @@
  * seen by looking at the checkpoints, and only while somebody waits for one or listens to one that is not
  * written here.
  */
-import type pg from 'pg';
 import { comparePositions, logStart, type Position } from '../../eventstore/port.ts';
-import { readPosition } from './checkpoint.ts';
+import type { Catalog } from './catalog.ts';
 import { errorText } from './errors.ts';
 import type { Progress } from './reading.ts';
-import { defaultDelays, type Timing } from './timing.ts';
-import { systemTiming } from './edges.ts';
+import type { ProgressStorage } from './storage.ts';
+import type { Timing } from './timing.ts';
 
 interface Waiter {
   readonly position: Position;
@@ -20,14 +19,18 @@ interface Waiter {
 }
 
 export interface ProgressOptions {
-  readonly timing?: Timing;
+  readonly storage: Pick<ProgressStorage, 'positions'>;
+  /** Which checkpoint it is that a name speaks of. */
+  readonly catalog: Pick<Catalog, 'checkpointOf' | 'nameOf'>;
+  readonly timing: Timing;
   /** Milliseconds between looks at the checkpoints of other processes. */
-  readonly poll?: number;
-  readonly log?: (line: string) => void;
+  readonly poll: number;
+  readonly log: (line: string) => void;
 }
 
 export class ProgressHub implements Progress {
-  readonly #pool: pg.Pool;
+  readonly #storage: ProgressOptions['storage'];
+  readonly #catalog: ProgressOptions['catalog'];
   readonly #timing: Timing;
   readonly #poll: number;
   readonly #log: (line: string) => void;
@@ -42,11 +45,12 @@ export class ProgressHub implements Progress {
   readonly #closed = new AbortController();
   #pollEnd: AbortController | undefined;
 
-  constructor(pool: pg.Pool, options: ProgressOptions = {}) {
-    this.#pool = pool;
-    this.#timing = options.timing ?? systemTiming;
-    this.#poll = options.poll ?? defaultDelays.poll;
-    this.#log = options.log ?? (() => undefined);
+  constructor(options: ProgressOptions) {
+    this.#storage = options.storage;
+    this.#catalog = options.catalog;
+    this.#timing = options.timing;
+    this.#poll = options.poll;
+    this.#log = options.log;
   }
 
   async through(name: string): Promise<Position> {
@@ -193,19 +197,17 @@ export class ProgressHub implements Progress {
   }
 
   /**
-   * What was published before is committed, so a read that shows less means that somebody has put the read model
-   * back to the start: what was published is forgotten, or `reached` would promise rows that are gone.
+   * What was published before is committed, so a read that shows less means that the read model has started over:
+   * what was published is forgotten, or `reached` would promise rows that are gone.
    */
   async #read(names: readonly string[] | undefined): Promise<Map<string, Position>> {
     const before = new Map(this.#published);
-    const { rows } = await this.#pool.query<{ name: string; position: string }>({
-      name: 'checkpoint-read',
-      text: `select name, position from tallyback.checkpoint
-             where $1::text[] is null or name = any($1) order by name`,
-      values: [names ?? null],
-    });
-    const positions = new Map(rows.map(({ name, position }) => [name, readPosition(position)]));
-    for (const [name, position] of positions) {
+    const wanted = names?.map((name) => this.#catalog.checkpointOf(name) ?? name);
+    const positions = new Map<string, Position>();
+    for (const [checkpoint, position] of await this.#storage.positions(wanted)) {
+      const name = this.#catalog.nameOf(checkpoint);
+      if (name === undefined) continue;
+      positions.set(name, position);
       const published = before.get(name);
       if (!published || comparePositions(position, published) >= 0) continue;
       // Unless there is news that this read came too early for.

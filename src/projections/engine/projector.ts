@@ -1,44 +1,39 @@
 /**
- * Keeps one read model up to date, for ever.
+ * Keeps one generation of a read model up to date, for as long as this instance leads it.
  *
- *   starting    claims the checkpoint, whoever has it
+ *   building      see rebuild.ts; then, if it serves, as follows
  *   catching-up / live   follows the log
- *   standby     somebody else has claimed it: looks now and then, and takes over when the other is not heard of
- *   retrying    store or database failed: waits, goes on from the stored checkpoint, however often it takes
- *   failed      the fold threw (or the like): stands still before that event until it is started again
- *   stopped
+ *   retrying      store or database failed: waits, goes on from the stored checkpoint, however often it takes.
+ *                 An event that cannot be folded is tried three times, each time with rows read afresh; then its row
+ *                 is parked (see Parking) or, if the read model is one that stops, it is
+ *   failed        stands still before that event, says so in its checkpoint, and gives the lease back
+ *   standby       another instance leads it
  */
-import type pg from 'pg';
-import { logStart, type EventStore, type Position } from '../../eventstore/port.ts';
-import {
-  claimCheckpoint,
-  type Held,
-  recordFailure,
-  seeCheckpoint,
-  takeOverCheckpoint,
-} from './checkpoint.ts';
-import { errorText, Fenced, FoldFailed, isPermanent, OtherLog, OtherVersion } from './errors.ts';
-import { follow } from './follow.ts';
-import { otherLog } from './followed-log.ts';
+import { comparePositions, type EventStore, logStart, type Position } from '../../eventstore/port.ts';
+import type { Catalog } from './catalog.ts';
+import { errorText, Failed, Fenced, FoldFailed, isPermanent, OtherLog, stackOf } from './errors.ts';
+import { follow, type FollowLimits } from './follow.ts';
+import type { Duty } from './leases.ts';
 import type { ProgressHub } from './progress.ts';
 import type { ReadModel } from './read-model.ts';
-import { checkpointName } from './schema.ts';
+import { type BuildHow, rebuild } from './rebuild.ts';
+import { checkpointName, type Generation, type Held, leaseName, type ProjectionStorage } from './storage.ts';
 import { backoff, type Delays, type Timing } from './timing.ts';
 
-export type ProjectionState =
-  'starting' | 'catching-up' | 'live' | 'standby' | 'retrying' | 'failed' | 'stopped';
+export type ProjectionState = 'building' | 'catching-up' | 'live' | 'standby' | 'retrying' | 'failed';
 
 export interface ProjectionStatus {
   /** Of the read model. */
   readonly name: string;
+  readonly generation: number;
   readonly state: ProjectionState;
-  /** Committed by this process, or seen while it stands by. */
+  /** Committed by this process. */
   readonly position: Position;
   /** What failed last; kept while `retrying` and `failed`. */
   readonly error: string | undefined;
   /** Of the event that could not be taken in, when `failed` for that. */
   readonly failedAt: Position | undefined;
-  /** Since the start of this process: events read, rows written, writes refused because another writer was ahead. */
+  /** Since this process works on it: events read, rows written, times another writer was ahead. */
   readonly events: number;
   readonly rows: number;
   readonly fenced: number;
@@ -46,31 +41,39 @@ export interface ProjectionStatus {
 
 export interface ProjectorOptions {
   readonly store: EventStore;
-  readonly pool: pg.Pool;
-  readonly model: ReadModel;
+  readonly storage: ProjectionStorage;
+  readonly catalog: Catalog;
   readonly progress: ProgressHub;
   readonly timing: Timing;
   readonly delays: Delays;
-  readonly maxEvents: number;
-  readonly cachedRows: number;
+  readonly limits: FollowLimits;
+  /** While building. */
+  readonly rebuildLimits: FollowLimits;
+  readonly rebuildEventsPerSecond: number | undefined;
   readonly log: (line: string) => void;
-  /** Called when the database follows another log than `store`. */
-  readonly onOtherLog?: ((error: OtherLog) => void) | undefined;
 }
 
-export class Projector {
+/** Times an event is tried before it is said to be impossible to fold. */
+const foldAttempts = 3;
+
+export class Projector implements Duty {
+  readonly name: string;
+  readonly #model: ReadModel;
   readonly #options: ProjectorOptions;
-  readonly #name: string;
+  #generation: Generation;
   #status: ProjectionStatus;
   #failures = 0;
-  #epoch: bigint | undefined;
+  #parkAt: Position | undefined;
 
-  constructor(options: ProjectorOptions) {
+  constructor(model: ReadModel, generation: Generation, options: ProjectorOptions) {
+    this.#model = model;
+    this.#generation = generation;
     this.#options = options;
-    this.#name = checkpointName(options.model);
+    this.name = leaseName(generation);
     this.#status = {
-      name: options.model.name,
-      state: 'starting',
+      name: model.name,
+      generation: generation.number,
+      state: 'standby',
       position: logStart,
       error: undefined,
       failedAt: undefined,
@@ -84,121 +87,129 @@ export class Projector {
     return this.#status;
   }
 
-  /** Ends when the signal aborts or the read model has failed. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
-    let held: Held | undefined;
-    while (!signal.aborted && this.#status.state !== 'failed') {
-      try {
-        held ??= await this.#claim();
-        await this.#follow(held, signal);
-      } catch (error) {
-        // Whatever it was, the stored checkpoint says where we are.
-        held = undefined;
-        if (!signal.aborted) held = await this.#recover(error, signal);
+  async lead(first: Held, signal: AbortSignal): Promise<void> {
+    let held: Held | undefined = first;
+    try {
+      while (!signal.aborted) {
+        try {
+          held ??= await this.#seek(first);
+          return await this.#work(held, signal);
+        } catch (error) {
+          held = undefined;
+          if (!signal.aborted) await this.#recover(error, first, signal);
+        }
       }
+    } finally {
+      if (this.#status.state !== 'failed') this.#set({ state: 'standby' });
     }
-    if (this.#status.state !== 'failed') this.#set({ state: 'stopped' });
   }
 
   #set(change: Partial<ProjectionStatus>): void {
     this.#status = { ...this.#status, ...change };
   }
 
-  /** The first time from anybody; later only what is still ours. */
-  async #claim(): Promise<Held> {
-    const { pool, model, delays, store } = this.#options;
-    if (this.#epoch === undefined) {
-      const held = await claimCheckpoint(pool, this.#name, model.version, store.id);
-      this.#epoch = held.epoch;
-      return held;
-    }
-    const seen = await seeCheckpoint(pool, this.#name, delays.takeOver);
-    if (seen.epoch !== this.#epoch) throw new Fenced(`${this.#name} has been claimed by somebody else`);
-    return seen;
+  /** Where the stored checkpoint is, whatever happened. */
+  async #seek(held: Held): Promise<Held> {
+    const stored = await this.#options.storage.seek(held);
+    if (!stored) throw new Fenced(`${this.name} has been claimed by somebody else`);
+    return stored;
   }
 
-  async #follow(held: Held, signal: AbortSignal): Promise<void> {
-    const { progress } = this.#options;
-    this.#set({ state: 'catching-up', position: held.position, error: undefined });
-    await follow({
+  async #work(held: Held, signal: AbortSignal): Promise<void> {
+    const { catalog } = this.#options;
+    const { model, number } = this.#generation;
+    this.#generation = catalog.find(model, number) ?? this.#generation;
+    let from = held;
+    if (this.#generation.state === 'building') {
+      this.#set({ state: 'building', position: held.position, error: undefined });
+      const built = await rebuild(this.#generation, {
+        ...this.#options,
+        model: this.#model,
+        held,
+        signal,
+        eventsPerSecond: this.#options.rebuildEventsPerSecond,
+        follow: (how) => this.#follow(how),
+      });
+      if (built === undefined) return;
+      from = built;
+      this.#generation = catalog.find(model, number) ?? this.#generation;
+    }
+    if (!signal.aborted) await this.#follow({ held: from, limits: this.#options.limits, signal });
+  }
+
+  #follow(how: BuildHow): Promise<Position> {
+    const { progress, catalog } = this.#options;
+    const generation = this.#generation;
+    // Only what is read here is waited for here.
+    const serves = (): boolean => catalog.findServing(generation.model)?.number === generation.number;
+    const name = checkpointName(this.#model);
+    const state = (caughtUp: boolean): ProjectionState =>
+      generation.state === 'building' ? 'building' : caughtUp ? 'live' : 'catching-up';
+    this.#set({ state: state(false), position: how.held.position, error: undefined });
+    return follow({
       ...this.#options,
-      held,
-      signal,
-      isWanted: (after, upTo) => progress.isWanted(this.#name, after, upTo),
+      ...how,
+      model: this.#model,
+      generation,
+      parkAt: this.#parkAt,
+      isWanted: (after, upTo) => serves() && progress.isWanted(name, after, upTo),
       lead: (wake) => {
-        const unlead = progress.lead(this.#name, wake);
-        progress.publish(this.#name, held.position);
+        if (!serves()) return () => undefined;
+        const unlead = progress.lead(name, wake);
+        progress.publish(name, how.held.position);
         return unlead;
       },
       committed: (position, rows) => {
         this.#failures = 0;
         this.#set({ position, rows: this.#status.rows + rows });
-        progress.publish(this.#name, position);
+        if (serves()) progress.publish(name, position);
+        how.tell?.(position, 0);
       },
-      took: (events, caughtUp) =>
-        this.#set({ state: caughtUp ? 'live' : 'catching-up', events: this.#status.events + events }),
+      took: (events, caughtUp) => {
+        this.#set({ state: state(caughtUp), events: this.#status.events + events, error: undefined });
+        how.tell?.(this.#status.position, events);
+      },
     });
   }
 
-  async #recover(error: unknown, signal: AbortSignal): Promise<Held | undefined> {
+  /** Returns when it is to be tried again. */
+  async #recover(error: unknown, held: Held, signal: AbortSignal): Promise<void> {
     const { timing, delays, log } = this.#options;
-    if (error instanceof Fenced) {
-      this.#set({ state: 'standby', fenced: this.#status.fenced + 1 });
-      log(`${this.#name}: another process writes it now, standing by`);
-      return await this.#standBy(signal);
+    if (error instanceof Fenced) this.#set({ fenced: this.#status.fenced + 1 });
+    if (error instanceof Fenced || error instanceof OtherLog) throw error;
+    const failedAt = error instanceof FoldFailed ? error.position : undefined;
+    const isNew =
+      failedAt && (!this.#status.failedAt || comparePositions(this.#status.failedAt, failedAt) !== 0);
+    if (isNew) this.#failures = 0;
+    const tries = this.#failures + 1;
+    if (isPermanent(error) && !(failedAt && tries < foldAttempts)) {
+      const parks = failedAt && (this.#model.onFailure ?? 'park') === 'park';
+      if (!parks) return await this.#fail(error, failedAt, held, signal);
+      this.#parkAt = failedAt;
+      log(`${this.name}: ${errorText(error)}; parked`);
+      return;
     }
-    if (isPermanent(error)) {
-      const failedAt = error instanceof FoldFailed ? error.position : undefined;
-      this.#set({ state: 'failed', error: errorText(error), failedAt });
-      log(`${this.#name} has stopped: ${errorText(error)}`);
-      if (error instanceof OtherLog) this.#options.onOtherLog?.(error);
-      await this.#record(errorText(error), failedAt, signal);
-      return undefined;
-    }
-    if (this.#failures === 0) log(`${this.#name}: ${errorText(error)}; trying again`);
-    this.#set({ state: 'retrying', error: errorText(error) });
+    if (this.#failures === 0) log(`${this.name}: ${errorText(error)}; trying again`);
+    this.#set({ state: 'retrying', error: errorText(error), failedAt });
     await timing.sleep(backoff(timing, this.#failures++, delays.longestRetry), signal);
-    return undefined;
   }
 
-  /** However often it takes: who looks from outside has no other way to know. */
-  async #record(error: string, failedAt: Position | undefined, signal: AbortSignal): Promise<void> {
-    const { pool, timing, delays, log } = this.#options;
-    // Never claimed: it is somebody else's.
-    if (this.#epoch === undefined) return;
+  /** Says so, however often it takes: who looks from outside has no other way to know. */
+  async #fail(error: unknown, at: Position | undefined, held: Held, signal: AbortSignal): Promise<never> {
+    const { storage, timing, delays, log } = this.#options;
+    const text = errorText(error);
+    this.#set({ state: 'failed', error: text, failedAt: at });
+    log(`${this.name} has stopped: ${text}`);
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        return await recordFailure(pool, this.#name, this.#epoch, failedAt, error);
+        await storage.fail(held, { error: text, stack: stackOf(error), at });
+        break;
       } catch (second) {
-        if (attempt === 0) log(`${this.#name}: its failure cannot be recorded: ${errorText(second)}`);
-        if (isPermanent(second)) return;
+        if (attempt === 0) log(`${this.name}: its failure cannot be recorded: ${errorText(second)}`);
+        if (isPermanent(second)) break;
         await timing.sleep(backoff(timing, attempt, delays.longestRetry), signal);
       }
     }
-  }
-
-  /** The checkpoint, once its writer has fallen silent; undefined when the signal aborts or nothing more can be done. */
-  async #standBy(signal: AbortSignal): Promise<Held | undefined> {
-    const { pool, store, model, timing, delays, log } = this.#options;
-    for (;;) {
-      await timing.sleep(delays.standby * (0.5 + timing.random()), signal);
-      if (signal.aborted) return undefined;
-      try {
-        const seen = await seeCheckpoint(pool, this.#name, delays.takeOver);
-        if (seen.version !== model.version)
-          throw new OtherVersion(`${this.#name} is of version ${seen.version} now`);
-        if (seen.log !== store.id) throw otherLog();
-        this.#set({ position: seen.position, error: undefined });
-        if (!seen.stale) continue;
-        const held = await takeOverCheckpoint(pool, this.#name, seen, store.id);
-        if (!held) continue;
-        this.#epoch = held.epoch;
-        log(`${this.#name}: taken over`);
-        return held;
-      } catch (error) {
-        if (isPermanent(error)) return await this.#recover(error, signal);
-        this.#set({ error: errorText(error) });
-      }
-    }
+    throw new Failed(`${this.name} has stopped: ${text}`);
   }
 }

@@ -63,9 +63,9 @@ export type Key = readonly (string | bigint | number | Date)[];
 export type AnyRow = RowOf<Columns>;
 
 export interface ReadModel<C extends Columns = Columns, T extends EventType = EventType> {
-  /** Name of the table and, with "projection:" before it, of the checkpoint. */
+  /** Its tables, checkpoints and leases are named after it. */
   readonly name: string;
-  /** Raised whenever the table or the fold changes meaning. */
+  /** Raised whenever the table or the fold changes meaning: it is then folded anew, in a table of its own. */
   readonly version: number;
   readonly table: TableSpec<C>;
   readonly handles: readonly T[];
@@ -74,6 +74,14 @@ export interface ReadModel<C extends Columns = Columns, T extends EventType = Ev
    * gets undefined), which halves the work of a long, growing table.
    */
   readonly appendOnly?: boolean;
+  /**
+   * When an event cannot be folded, also not a second and third time: `park` its row with all later events for it and
+   * go on with everything else (the default), or `stop` before it, where a row that is left behind is worse than
+   * all of them waiting.
+   */
+  readonly onFailure?: 'park' | 'stop';
+  /** The one stream whose events alone make the row of a key, if there is one: it can be audited by itself. */
+  streamOf?(key: Key): string;
   /** The rows an event changes; none if it does not concern this read model after all. */
   keys(logged: LoggedEvent<T>): readonly Key[];
   /** The row after the event; the same object if nothing changed; undefined to remove it. Pure. */

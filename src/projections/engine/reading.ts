@@ -30,6 +30,11 @@ export interface ChangePage<C extends Columns> {
   /** No more changes were there when it was read; then every change up to `through` has been seen. */
   readonly end: boolean;
   readonly through: Position;
+  /**
+   * Another one than before: rows have changed without their positions having risen (the read model was folded anew,
+   * or put right), so only a snapshot tells what is there.
+   */
+  readonly incarnation: string;
 }
 
 export interface ListOptions<C extends Columns> {
@@ -55,7 +60,11 @@ export interface ReadModelReader {
     model: ReadModel<C>,
     filter: Filter<C>,
     signal: AbortSignal,
-  ): Promise<{ readonly through: Position; readonly pages: AsyncIterable<readonly RowOf<C>[]> }>;
+  ): Promise<{
+    readonly through: Position;
+    readonly incarnation: string;
+    readonly pages: AsyncIterable<readonly RowOf<C>[]>;
+  }>;
   /** Rows changed after a cursor, in position order, each as it is now. */
   changes<C extends Columns>(
     model: ReadModel<C>,

@@ -102,7 +102,9 @@ export interface ParkedEvent {
   readonly stack: string | undefined;
 }
 
-export const parkedRow = (keyText: string): string => `row:${keyText}`;
+/** `row:["M-1","GBP"]`, of a key's text (see row-key.ts). */
+export const parkedRow = (keyText: string): string =>
+  `row:${JSON.stringify(keyText.split('\0').slice(0, -1))}`;
 export const parkedStream = (stream: string): string => `stream:${stream}`;
 
 /** One batch of a line: written as a whole, if the checkpoint is where and whose it should be. */
@@ -186,8 +188,13 @@ export interface RebuildStorage {
   /** Compares with the generation of the same version that serves; undefined if there is none. */
   compare(model: ReadModel, generation: Generation): Promise<Comparison | undefined>;
   /**
-   * Has the generation serve in place of the one that does, in one transaction, and the other kept. 'behind': the
-   * other one has got further; 'fenced': the checkpoint is somebody else's.
+   * Stops the generation of the same version that serves, for a few seconds at most: nobody writes to it or claims it.
+   * Answers where it stands; undefined if there is none. So a busy log cannot keep the two from meeting.
+   */
+  freeze(generation: Generation): Promise<Position | undefined>;
+  /**
+   * Has the generation serve in place of the one of its version that does, if there is one, in one transaction; the
+   * other is kept. 'behind': the other one has got further; 'fenced': the checkpoint is somebody else's.
    */
   swap(held: Held, generation: Generation): Promise<'swapped' | 'behind' | 'fenced'>;
   /** Removes the table; false: fenced. */
@@ -197,8 +204,8 @@ export interface RebuildStorage {
 export interface RebuildNumbers {
   /** The end of the log that it is measured by. */
   readonly target: Position;
-  /** Read since it began, over all processes that worked on it. */
-  readonly events: number;
+  /** Read since this was noted last. */
+  readonly newEvents: number;
   readonly eventsPerSecond: number;
   readonly remainingSeconds: number | undefined;
 }
@@ -208,10 +215,83 @@ export interface RebuildReport {
   readonly error: string | undefined;
 }
 
-/** Checkpoints as others see them. */
+/** Checkpoints and generations as others see them. */
 export interface ProgressStorage {
+  /** All that are not dropped. */
+  generations(): Promise<readonly Generation[]>;
   /** Positions of checkpoints by name; all there are, without names. */
   positions(names: readonly string[] | undefined): Promise<ReadonlyMap<string, Position>>;
 }
 
-export type ProjectionStorage = LineStorage & LeaseStorage & RebuildStorage & ProgressStorage;
+export interface SchemaStorage {
+  /**
+   * Makes or changes what the engine needs, and a generation for every read model that has none of its version: it
+   * serves at once if there is no other, and else has to be built. Throws OtherVersion if the database or a read
+   * model has been made by newer code only, and OtherLog if it follows another log.
+   */
+  prepare(models: readonly ReadModel[]): Promise<void>;
+}
+
+export type ProjectionStorage = SchemaStorage & LineStorage & LeaseStorage & RebuildStorage & ProgressStorage;
+
+/** A generation as operators want to know it. */
+export interface GenerationReport extends Generation {
+  readonly position: Position;
+  /** Instance that leads it now. */
+  readonly owner: string | undefined;
+  readonly failure: Failure | undefined;
+  readonly requestedAt: Date;
+  readonly finishedAt: Date | undefined;
+  readonly target: Position | undefined;
+  /** Read since it was begun, over all instances that worked on it. */
+  readonly events: bigint;
+  readonly eventsPerSecond: number | undefined;
+  readonly remainingSeconds: number | undefined;
+  readonly report: RebuildReport | undefined;
+  /** Events that are parked. */
+  readonly parked: bigint;
+}
+
+/** Events that are parked in one scope. */
+export interface ParkedScope {
+  readonly model: string;
+  readonly generation: number;
+  readonly scope: string;
+  readonly events: bigint;
+  /** The first one, and why it could not be folded. */
+  readonly first: ParkedEvent;
+  readonly parkedAt: Date;
+}
+
+/** An operator asked for what cannot be, or not now. The message says why. */
+export class OperatorRefused extends Error {
+  override readonly name = 'OperatorRefused';
+  readonly reason: 'NOT_FOUND' | 'NOT_NOW' | 'STILL_FAILS';
+
+  constructor(reason: OperatorRefused['reason'], message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/**
+ * What operators do to read models. Every action is recorded with who asked for it, in its own transaction. Throws
+ * OperatorRefused.
+ */
+export interface ProjectionOperator {
+  generations(): Promise<readonly GenerationReport[]>;
+  /** A new generation, to be built by whichever instance is able to; answers its number. */
+  rebuild(model: ReadModel, options: { readonly dryRun: boolean }, who: string): Promise<number>;
+  /** Pauses, resumes or cancels what is being built. */
+  wish(model: ReadModel, number: number, wish: Wish, who: string): Promise<void>;
+  /** Has a generation that differs from the one that serves take its place all the same. */
+  accept(model: ReadModel, number: number, who: string): Promise<void>;
+  /** Has the newest generation of this version that is kept catch up and serve again; answers its number. */
+  rollback(model: ReadModel, who: string): Promise<number>;
+  parked(model?: ReadModel): Promise<readonly ParkedScope[]>;
+  parkedEvents(model: ReadModel, generation: number, scope: string): Promise<readonly ParkedEvent[]>;
+  /** Folds what is parked in a scope, all of it, in order; answers how many events. Refused if one still fails. */
+  retryParked(model: ReadModel, scope: string, who: string): Promise<number>;
+  /** Leaves the parked events out of the row for good, and folds what comes; answers how many events. */
+  dropParked(model: ReadModel, scope: string, who: string): Promise<number>;
+}

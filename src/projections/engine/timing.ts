@@ -11,7 +11,7 @@ export interface Timing {
   turn(): Promise<void>;
 }
 
-/** How often and how long a projector waits for what, in milliseconds. */
+/** How often and how long is waited for what, in milliseconds. */
 export interface Delays {
   /**
    * After events that changed rows, the next ones are taken this much later at the earliest, and the later the longer
@@ -22,12 +22,14 @@ export interface Delays {
   readonly longestPace: number;
   /** Longest that handled events which changed nothing stay out of the checkpoint (unless somebody waits). */
   readonly lazyCheckpoint: number;
-  /** An idle writer shows at least this often that it lives. */
-  readonly keepAlive: number;
-  /** A writer that has not been heard of for this long may be replaced. Several times `keepAlive`. */
-  readonly takeOver: number;
-  /** Mean time between a standby's looks. */
-  readonly standby: number;
+  /** With nothing to do, a projector looks around itself this often. */
+  readonly idle: number;
+  /** How often an instance says that it lives, and looks who leads what. */
+  readonly beat: number;
+  /** An instance that has not been heard of for this long is taken for dead. Several times `beat`. */
+  readonly lease: number;
+  /** Before an instance tries again what it could not fold. */
+  readonly afterFailure: number;
   /** Longest pause between two attempts at a failing database. */
   readonly longestRetry: number;
   /** Time between looks at the checkpoints of other processes, while somebody waits for one. */
@@ -38,9 +40,10 @@ export const defaultDelays: Delays = {
   pace: 5,
   longestPace: 100,
   lazyCheckpoint: 100,
-  keepAlive: 2_000,
-  takeOver: 7_000,
-  standby: 1_000,
+  idle: 10_000,
+  beat: 1_000,
+  lease: 4_000,
+  afterFailure: 60_000,
   longestRetry: 5_000,
   poll: 25,
 };

@@ -1,6 +1,6 @@
 /** Filters as SQL conditions: identifiers from the declaration, values as parameters. */
-import type { AnyRow, ColumnType, Columns, Key, ReadModel } from './read-model.ts';
-import type { Filter } from './reading.ts';
+import type { AnyRow, ColumnType, Columns, Key, ReadModel } from '../engine/read-model.ts';
+import type { Filter } from '../engine/reading.ts';
 import { columnType, encodeArray, encodeValue } from './row-codec.ts';
 import { identifier } from './table-sql.ts';
 

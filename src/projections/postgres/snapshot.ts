@@ -1,36 +1,44 @@
 /** All rows that match, as they were at one moment, in pages. */
 import type pg from 'pg';
-import { logStart, type Position } from '../../eventstore/port.ts';
-import { readPosition } from './checkpoint.ts';
+import type { Position } from '../../eventstore/port.ts';
+import type { Generation } from '../engine/storage.ts';
+import { readPosition } from './checkpoints.ts';
 import { conditionsOf, keyColumns, Parameters, where } from './conditions.ts';
-import type { Columns, ReadModel, RowOf } from './read-model.ts';
-import type { Filter } from './reading.ts';
+import type { Columns, ReadModel, RowOf } from '../engine/read-model.ts';
+import type { Filter } from '../engine/reading.ts';
 import { columnParsers, decodeRow } from './row-codec.ts';
-import { checkpointName } from './schema.ts';
+import { checkpointValues, incarnationOf, servingCheckpoint } from './serving.ts';
 import { tableSql } from './table-sql.ts';
 
 export interface Snapshot<C extends Columns> {
   readonly through: Position;
+  readonly incarnation: string;
   /** Can be read once. Ends early, by throwing the signal's reason, when the signal aborts. */
   readonly pages: AsyncIterable<readonly RowOf<C>[]>;
 }
 
 const pageSize = 1_000;
 
-/** The connection is given back when the last page has been read, the reading is broken off, or the signal aborts. */
+/**
+ * Undefined if the generation does not serve (any more). The connection is given back when the last page has been read, the reading is broken off, or the signal
+ * aborts.
+ */
 export async function openSnapshot<C extends Columns>(
   pool: pg.Pool,
   model: ReadModel<C>,
+  generation: Generation,
   filter: Filter<C>,
   signal: AbortSignal,
-): Promise<Snapshot<C>> {
+): Promise<Snapshot<C> | undefined> {
   signal.throwIfAborted();
   const client = await pool.connect();
   const end = endOnce(client, signal);
   try {
-    const through = await declareCursor(client, model, filter);
+    const moment = await declareCursor(client, model, generation, filter);
     signal.throwIfAborted();
-    return { through, pages: pagesOf(client, model, signal, end) };
+    if (moment) return { ...moment, pages: pagesOf(client, model, generation, signal, end) };
+    end(false);
+    return undefined;
   } catch (error) {
     end(true);
     throw error;
@@ -65,18 +73,21 @@ function endOnce(client: pg.PoolClient, signal: AbortSignal): (failed: boolean) 
 async function declareCursor<C extends Columns>(
   client: pg.PoolClient,
   model: ReadModel<C>,
+  generation: Generation,
   filter: Filter<C>,
-): Promise<Position> {
-  const { table, selected } = tableSql(model);
-  // The table is locked before the first SELECT fixes the moment: a replay that empties the table (which no
-  // snapshot is safe from) then comes either before this moment or after this transaction.
+): Promise<Pick<Snapshot<C>, 'through' | 'incarnation'> | undefined> {
+  const { table, selected } = tableSql(model, generation.table);
+  // The table is locked before the first SELECT fixes the moment: a move to another log that empties the table
+  // (which no snapshot is safe from) then comes either before this moment or after this transaction.
   await client.query(
     `begin isolation level repeatable read read only; lock table ${table} in access share mode`,
   );
-  const { rows } = await client.query<{ position: string }>(
-    'select position from tallyback.checkpoint where name = $1',
-    [checkpointName(model)],
+  const { rows } = await client.query<{ position: string; incarnation: number }>(
+    servingCheckpoint(1),
+    checkpointValues(generation),
   );
+  const [moment] = rows;
+  if (!moment) return undefined;
   const parameters = new Parameters();
   const conditions = conditionsOf(model, filter, parameters);
   await client.query(
@@ -84,16 +95,20 @@ async function declareCursor<C extends Columns>(
      select ${selected} from ${table} t ${where(conditions)} order by ${keyColumns(model).join(', ')}`,
     parameters.values,
   );
-  return rows[0] ? readPosition(rows[0].position) : logStart;
+  return {
+    through: readPosition(moment.position),
+    incarnation: incarnationOf(generation, moment.incarnation),
+  };
 }
 
 async function* pagesOf<C extends Columns>(
   client: pg.PoolClient,
   model: ReadModel<C>,
+  generation: Generation,
   signal: AbortSignal,
   end: (failed: boolean) => void,
 ): AsyncGenerator<readonly RowOf<C>[], void, undefined> {
-  const { columns } = tableSql(model);
+  const { columns } = tableSql(model, generation.table);
   let failed = false;
   try {
     for (;;) {

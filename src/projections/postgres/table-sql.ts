@@ -2,7 +2,7 @@
  * The statements of a read model, made once from its declaration. Identifiers come from the declaration alone and
  * are checked; everything else is a parameter.
  */
-import type { ReadModel } from './read-model.ts';
+import type { ReadModel } from '../engine/read-model.ts';
 import { columnType, isNullable, typeOf } from './row-codec.ts';
 
 export interface Statement {
@@ -12,12 +12,11 @@ export interface Statement {
 }
 
 export interface TableSql {
+  /** Qualified and quoted. */
   readonly table: string;
   readonly columns: readonly string[];
   /** The columns, quoted, for a select list. */
   readonly selected: string;
-  readonly create: string;
-  readonly drop: string;
   /** Rows of some keys. $1… one array per key column. */
   readonly load: Statement;
   /**
@@ -34,47 +33,55 @@ export function identifier(name: string): string {
   return `"${name}"`;
 }
 
-const made = new WeakMap<ReadModel, TableSql>();
+const list = (names: readonly string[]): string => names.map(identifier).join(', ');
 
-export function tableSql(model: ReadModel): TableSql {
-  const known = made.get(model);
-  if (known) return known;
-  const sql = makeTableSql(model);
-  made.set(model, sql);
-  return sql;
-}
+/** Qualified and quoted. */
+export const tableName = (table: string): string => `tallyback.${identifier(table)}`;
 
-function makeTableSql(model: ReadModel): TableSql {
+/** What makes a table of a read model; the secondary indexes apart, for a table is filled faster without. */
+export function ddl(model: ReadModel, table: string): { readonly create: string; readonly index: string } {
   const { columns: specs, key, indexes = [] } = model.table;
-  const columns = Object.keys(specs);
-  if (columns.includes('position')) throw new TypeError('the column "position" belongs to the engine');
-  const list = (names: readonly string[]): string => names.map(identifier).join(', ');
-  const table = `tallyback.${identifier(model.name)}`;
-  const typeName = (column: string): string => columnType(specs, column);
-
+  if ('position' in specs) throw new TypeError('the column "position" belongs to the engine');
   const definitions = Object.entries(specs).map(([name, spec]) => {
     const type = typeOf(spec) === 'text' ? 'text collate "C"' : typeOf(spec);
     return `${identifier(name)} ${type}${isNullable(spec) ? '' : ' not null'}`;
   });
   // Rows that change often find room for their next version on the same page.
   const fillfactor = model.appendOnly ? 100 : 70;
-  const create = [
-    `create table ${table} (${definitions.join(', ')}, position bigint not null, primary key (${list(key)}))`,
-    ` with (fillfactor = ${fillfactor});`,
-    `create index on ${table} (position);`,
-    ...indexes.map((names) => `create index on ${table} (${list(names)});`),
-  ].join('\n');
+  const indexOf = (n: number, names: readonly string[]): string =>
+    `create index if not exists ${identifier(`${table}_${n}`)} on ${tableName(table)} (${list(names)});`;
+  return {
+    create: `create table ${tableName(table)} (${definitions.join(', ')}, position bigint not null, primary key (${list(key)}))
+      with (fillfactor = ${fillfactor});`,
+    index: [['position'], ...indexes].map((names, n) => indexOf(n, names)).join('\n'),
+  };
+}
 
+const made = new WeakMap<ReadModel, Map<string, TableSql>>();
+
+export function tableSql(model: ReadModel, table: string): TableSql {
+  const known = made.get(model)?.get(table);
+  if (known) return known;
+  const sql = makeTableSql(model, table);
+  const tables = made.get(model) ?? new Map<string, TableSql>();
+  made.set(model, tables.set(table, sql));
+  return sql;
+}
+
+function makeTableSql(model: ReadModel, name: string): TableSql {
+  const { columns: specs, key } = model.table;
+  const columns = Object.keys(specs);
+  const table = tableName(name);
   const arrays = (from: number, names: readonly string[]): string =>
-    names.map((name, i) => `$${from + i}::${typeName(name)}[]`).join(', ');
-  const sameKey = key.map((name) => `t.${identifier(name)} = k.${identifier(name)}`).join(' and ');
+    names.map((column, i) => `$${from + i}::${columnType(specs, column)}[]`).join(', ');
+  const sameKey = key.map((column) => `t.${identifier(column)} = k.${identifier(column)}`).join(' and ');
 
   // Everything in one statement, so one transaction and one round trip. The other parts look at `moved`, so they
   // run after it: the checkpoint's row lock makes a second writer wait here, see that the position or the epoch
   // is another one, and write nothing.
-  const others = columns.filter((name) => !key.includes(name));
+  const others = columns.filter((column) => !key.includes(column));
   const update = [...others.map(identifier), 'position']
-    .map((name) => `${name} = excluded.${name}`)
+    .map((column) => `${column} = excluded.${column}`)
     .join(', ');
   const moved = `with moved as (
     update tallyback.checkpoint set position = $4, updated_at = now()
@@ -91,18 +98,16 @@ function makeTableSql(model: ReadModel): TableSql {
   )`;
   const answer = ' select count(*)::int as moved from moved';
   const statement = (use: string, text: string): Statement => ({
-    name: `${model.name}-v${model.version}-${use}`,
+    name: `${name}-v${model.version}-${use}`,
     text,
   });
   return {
     table,
     columns,
     selected: list(columns),
-    create,
-    drop: `drop table if exists ${table};`,
     load: statement(
       'load',
-      `select ${columns.map((name) => `t.${identifier(name)}`).join(', ')}
+      `select ${columns.map((column) => `t.${identifier(column)}`).join(', ')}
        from unnest(${arrays(1, key)}) as k(${list(key)}) join ${table} t on ${sameKey}`,
     ),
     write: statement('write', moved + answer),

@@ -18,4 +18,13 @@ export async function withClient<R>(pool: pg.Pool, work: (client: pg.PoolClient)
   }
 }
 
+/** The same, in a transaction: whatever is thrown undoes it, with the connection. */
+export const inTransaction = <R>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<R>): Promise<R> =>
+  withClient(pool, async (client) => {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  });
+
 const ignore = (): void => undefined;

@@ -3,7 +3,7 @@
  * fastest of the ways to write many rows that need no COPY). In: texts, made into what the column declares.
  */
 import pg from 'pg';
-import type { AnyRow, Columns, ColumnSpec, ColumnType, Key, RowOf } from './read-model.ts';
+import type { AnyRow, Columns, ColumnSpec, ColumnType, Key, RowOf } from '../engine/read-model.ts';
 
 export const typeOf = (spec: ColumnSpec): ColumnType => (typeof spec === 'string' ? spec : spec.type);
 export const isNullable = (spec: ColumnSpec): boolean => typeof spec !== 'string';

@@ -16,11 +16,10 @@
  */
 import pg from 'pg';
 import { type EventStore, formatPosition, type LogOrigin, logStart } from '../../eventstore/port.ts';
-import { systemTiming } from './edges.ts';
-import { errorText, OtherLog } from './errors.ts';
-import { checkpointPrefix, ensureCheckpointTable, schemaLock } from './schema.ts';
-import { identifier } from './table-sql.ts';
-import { backoff, type Timing } from './timing.ts';
+import { errorText, OtherLog } from '../engine/errors.ts';
+import { backoff, type Timing } from '../engine/timing.ts';
+import { ensureSchema, schemaLock } from './schema.ts';
+import { tableName } from './table-sql.ts';
 import { withClient } from './transaction.ts';
 
 /** The beginning of a statement that may only do something if the database follows the log given as a parameter. */
@@ -50,9 +49,9 @@ export async function followLog(
   pool: pg.Pool,
   store: Log,
   log: (line: string) => void,
-  timing: Timing = systemTiming,
+  timing: Timing,
 ): Promise<void> {
-  await ensureCheckpointTable(pool);
+  await ensureSchema(pool);
   const never = new AbortController().signal;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -118,14 +117,15 @@ async function startOver(client: pg.PoolClient, id: string): Promise<void> {
      on conflict (only_row) do update set store_id = $1, since = now()`,
     [id],
   );
-  const { rows } = await client.query<{ name: string }>(
-    `select substr(name, $2) as name from tallyback.checkpoint
-     where starts_with(name, $1) and to_regclass('tallyback.' || quote_ident(substr(name, $2))) is not null
-     order by name`,
-    [checkpointPrefix, checkpointPrefix.length + 1],
+  const { rows } = await client.query<{ table_name: string }>(
+    `select table_name from tallyback.generation where state <> 'dropped' order by model, number`,
   );
-  const tables = rows.map(({ name }) => `tallyback.${identifier(name)}`);
+  const tables = rows.map((row) => tableName(row.table_name));
   if (tables.length > 0) await client.query(`truncate ${tables.join(', ')}`);
+  await client.query('delete from tallyback.parked_event');
+  // What was being built starts over too; what was kept to go back to is of no use any more, and stays empty.
+  await client.query(`update tallyback.generation set incarnation = incarnation + 1,
+    stage = case when state = 'building' then 'loading' else stage end`);
   await client.query('update tallyback.checkpoint set position = $1, epoch = epoch + 1, updated_at = now()', [
     formatPosition(logStart),
   ]);
