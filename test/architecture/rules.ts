@@ -19,7 +19,7 @@ const rules: Readonly<Record<string, FolderRule>> = {
   },
   projections: {
     folders: ['domain', 'eventstore', 'gen/tallyback/events'],
-    packages: [/^lru-cache$/, /^pg$/, /^node:/],
+    packages: [/^lru-cache$/, /^pg$/, /^pg-copy-streams$/, /^node:/],
   },
   api: {
     folders: ['application', 'projections', 'domain', 'eventstore', 'gen'],

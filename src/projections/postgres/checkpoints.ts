@@ -45,8 +45,13 @@ export async function seek(pool: pg.Pool, { name, epoch }: Held): Promise<Held |
 }
 
 /** False: fenced. */
-export async function move(pool: pg.Pool, held: Held, from: Position, to: Position): Promise<boolean> {
-  const { rowCount } = await pool.query({
+export async function move(
+  connection: pg.Pool | pg.PoolClient,
+  held: Held,
+  from: Position,
+  to: Position,
+): Promise<boolean> {
+  const { rowCount } = await connection.query({
     name: 'checkpoint-move',
     text: `update tallyback.checkpoint set position = $4, updated_at = now()
            where name = $1 and epoch = $2 and position = $3`,

@@ -12,7 +12,8 @@ import {
   type Stage,
 } from '../engine/storage.ts';
 import { readPosition } from './checkpoints.ts';
-import { ddl, identifier, tableName } from './table-sql.ts';
+import { dropTable, makeIndexes } from './schema.ts';
+import { identifier, tableName } from './table-sql.ts';
 import { inTransaction } from './transaction.ts';
 
 /** Milliseconds that a generation is held still while another takes its place. */
@@ -54,7 +55,7 @@ export async function noteProgress(
 }
 
 export async function index(pool: pg.Pool, model: ReadModel, { table }: Generation): Promise<void> {
-  await pool.query(ddl(model, table).index);
+  await inTransaction(pool, (client) => makeIndexes(client, model, table));
 }
 
 interface Compared {
@@ -97,7 +98,7 @@ export async function compare(
          sum(hashtextextended(after, 0)::numeric)::text as after_sum,
          count(*) filter (where before is distinct from after) as differences,
          (select json_agg(json_build_object('key', k::text, 'before', before, 'after', after))
-          from (select * from pairs where before is distinct from after limit ${mostExamples}) some) as examples
+          from (select * from pairs where before is distinct from after limit ${mostExamples}) e) as examples
        from pairs`,
       [through.commit],
     );
@@ -201,17 +202,4 @@ export async function drop(pool: pg.Pool, held: Held, generation: Generation): P
     await dropTable(client, generation);
     return true;
   });
-}
-
-/** In the transaction of the caller, who has seen to it that nobody writes to it. */
-export async function dropTable(
-  client: pg.PoolClient,
-  { model, number, table }: Pick<Generation, 'model' | 'number' | 'table'>,
-): Promise<void> {
-  await client.query(
-    `update tallyback.generation set state = 'dropped', finished_at = now() where model = $1 and number = $2`,
-    [model, number],
-  );
-  await client.query('delete from tallyback.parked_event where model = $1 and number = $2', [model, number]);
-  await client.query(`drop table if exists ${tableName(table)}`);
 }

@@ -89,3 +89,35 @@ export function columnType(columns: Columns, column: string): ColumnType {
   if (spec === undefined) throw new TypeError(`there is no column ${column}`);
   return typeOf(spec);
 }
+
+const mustEscapeLine = /[\\\n\r\t]/;
+const lineEscapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** A value in COPY's text format. */
+function encodeField(value: Value): string {
+  if (value === undefined) return '\\N';
+  const text = encodeValue(value);
+  if (typeof value !== 'string' || !mustEscapeLine.test(text)) return text;
+  return text.replace(/[\\\n\r\t]/g, (character) => lineEscapes[character] ?? character);
+}
+
+/** Rows in COPY's text format, `position` last, in pieces of some 100 KB. */
+export function* encodeLines(
+  columns: readonly string[],
+  rows: readonly { readonly row: AnyRow | undefined; readonly position: { readonly commit: bigint } }[],
+): Generator<string> {
+  for (let at = 0; at < rows.length; at += linesPerPiece) {
+    const some = rows.slice(at, at + linesPerPiece);
+    // A column at a time: its values are of one kind, which is what the compiler of JavaScript likes.
+    const fields = columns.map((name) => some.map(({ row }) => encodeField(row?.[name])));
+    yield some
+      .map(({ position }, i) => {
+        let line = '';
+        for (const column of fields) line += `${column[i]}\t`;
+        return `${line}${position.commit}\n`;
+      })
+      .join('');
+  }
+}
+
+const linesPerPiece = 500;

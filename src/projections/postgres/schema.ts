@@ -7,9 +7,9 @@ import type pg from 'pg';
 import { columnsOf, newerOnly } from '../engine/catalog.ts';
 import { OtherVersion } from '../engine/errors.ts';
 import type { ReadModel } from '../engine/read-model.ts';
-import { leaseName } from '../engine/storage.ts';
+import { type Generation, leaseName } from '../engine/storage.ts';
 import { formatPosition, logStart } from '../../eventstore/port.ts';
-import { ddl, identifier } from './table-sql.ts';
+import { ddl, identifier, tableName } from './table-sql.ts';
 import { inTransaction } from './transaction.ts';
 
 /** Any number nobody else uses; all processes and versions must agree on it. */
@@ -154,14 +154,21 @@ export async function ensureGenerations(
   for (const model of models) {
     await inTransaction(pool, async (client) => {
       await client.query(`select pg_advisory_xact_lock(${schemaLock})`);
-      const { rows } = await client.query<{ version: number; live: boolean }>(
-        `select version, state <> 'dropped' as live from tallyback.generation where model = $1`,
+      const { rows } = await client.query<{ version: number; number: number; table: string }>(
+        `select version, number, table_name as "table" from tallyback.generation
+         where model = $1 and state <> 'dropped'`,
         [model.name],
       );
-      const versions = rows.filter(({ live }) => live).map(({ version }) => version);
+      const versions = rows.map(({ version }) => version);
       if (versions.includes(model.version)) return;
       const newest = Math.max(...versions);
       if (newest > model.version) throw newerOnly(model, newest);
+      // The version before may still run beside this one, or be gone back to; what is older is of no use any more.
+      for (const old of rows.filter(({ version }) => version < newest)) {
+        const generation = { model: model.name, ...old };
+        await client.query('delete from tallyback.checkpoint where name = $1', [leaseName(generation)]);
+        await dropTable(client, generation);
+      }
       await makeGeneration(
         client,
         model,
@@ -191,9 +198,8 @@ export async function makeGeneration(
   const number = rows[0]?.next ?? 1;
   const table = `${model.name}_${number}`;
   identifier(table);
-  const { create, index } = ddl(model, table);
-  await client.query(create);
-  if (state === 'serving') await client.query(index);
+  await client.query(ddl(model, table).create);
+  if (state === 'serving') await makeIndexes(client, model, table);
   await client.query(
     `insert into tallyback.generation (model, number, version, columns, table_name, state, stage, dry_run)
      values ($1, $2, $3, $4, $5, $6, $7, $8)`,
@@ -213,4 +219,28 @@ export async function makeGeneration(
     [leaseName({ model: model.name, number }), model.version, formatPosition(logStart)],
   );
   return number;
+}
+
+/** Makes what indexes are missing. In the transaction of the caller. */
+export async function makeIndexes(client: pg.PoolClient, model: ReadModel, table: string): Promise<void> {
+  const { key, index } = ddl(model, table);
+  const { rowCount } = await client.query(
+    `select from pg_index where indrelid = to_regclass($1) and indisprimary`,
+    [tableName(table)],
+  );
+  if (key !== undefined && rowCount === 0) await client.query(key);
+  await client.query(index);
+}
+
+/** In the transaction of the caller, who has seen to it that nobody writes to it. */
+export async function dropTable(
+  client: pg.PoolClient,
+  { model, number, table }: Pick<Generation, 'model' | 'number' | 'table'>,
+): Promise<void> {
+  await client.query(
+    `update tallyback.generation set state = 'dropped', finished_at = now() where model = $1 and number = $2`,
+    [model, number],
+  );
+  await client.query('delete from tallyback.parked_event where model = $1 and number = $2', [model, number]);
+  await client.query(`drop table if exists ${tableName(table)}`);
 }

@@ -8,6 +8,7 @@ import * as checkpoints from './checkpoints.ts';
 import { followLog } from './followed-log.ts';
 import * as generations from './generations.ts';
 import * as rebuilds from './rebuilds.ts';
+import { rejected } from './rejected.ts';
 import * as rows from './rows.ts';
 import { ensureGenerations, ensureSchema } from './schema.ts';
 
@@ -44,8 +45,8 @@ export function postgresStorage(options: PostgresStorageOptions): ProjectionStor
     positions: (names) => checkpoints.positions(pool, names),
     setStage: (held, generation, stage, report) => rebuilds.setStage(pool, held, generation, stage, report),
     noteProgress: (generation, numbers) => rebuilds.noteProgress(pool, generation, numbers),
-    index: (model, generation) => rebuilds.index(pool, model, generation),
-    compare: (model, generation) => rebuilds.compare(pool, model, generation),
+    index: (model, generation) => rebuilds.index(pool, model, generation).catch(rejected),
+    compare: (model, generation) => rebuilds.compare(pool, model, generation).catch(rejected),
     freeze: (generation) => rebuilds.freeze(pool, generation),
     swap: (held, generation) => rebuilds.swap(pool, held, generation),
     drop: (held, generation) => rebuilds.drop(pool, held, generation),

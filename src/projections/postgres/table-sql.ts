@@ -38,21 +38,32 @@ const list = (names: readonly string[]): string => names.map(identifier).join(',
 /** Qualified and quoted. */
 export const tableName = (table: string): string => `tallyback.${identifier(table)}`;
 
-/** What makes a table of a read model; the secondary indexes apart, for a table is filled faster without. */
-export function ddl(model: ReadModel, table: string): { readonly create: string; readonly index: string } {
+/** What makes a table of a read model, in the order in which a table is filled fastest. */
+export interface Ddl {
+  readonly create: string;
+  /** The primary key, if it was not made with the table: where nothing is looked up while it is filled. */
+  readonly key: string | undefined;
+  /** The secondary indexes. */
+  readonly index: string;
+}
+
+export function ddl(model: ReadModel, table: string): Ddl {
   const { columns: specs, key, indexes = [] } = model.table;
   if ('position' in specs) throw new TypeError('the column "position" belongs to the engine');
   const definitions = Object.entries(specs).map(([name, spec]) => {
     const type = typeOf(spec) === 'text' ? 'text collate "C"' : typeOf(spec);
     return `${identifier(name)} ${type}${isNullable(spec) ? '' : ' not null'}`;
   });
+  definitions.push('position bigint not null');
+  const primary = `primary key (${list(key)})`;
+  if (!model.appendOnly) definitions.push(primary);
   // Rows that change often find room for their next version on the same page.
   const fillfactor = model.appendOnly ? 100 : 70;
   const indexOf = (n: number, names: readonly string[]): string =>
     `create index if not exists ${identifier(`${table}_${n}`)} on ${tableName(table)} (${list(names)});`;
   return {
-    create: `create table ${tableName(table)} (${definitions.join(', ')}, position bigint not null, primary key (${list(key)}))
-      with (fillfactor = ${fillfactor});`,
+    create: `create table ${tableName(table)} (${definitions.join(', ')}) with (fillfactor = ${fillfactor});`,
+    key: model.appendOnly ? `alter table ${tableName(table)} add ${primary};` : undefined,
     index: [['position'], ...indexes].map((names, n) => indexOf(n, names)).join('\n'),
   };
 }
