@@ -9,14 +9,7 @@ import { logStart, noStream, type Position, type RecordedEvent } from '../events
 import { type Decider, newDecider } from './aggregates.ts';
 import type { AggregateCommand } from './commands.ts';
 import { readMetadata } from './metadata.ts';
-
-/** What became of a request. */
-export interface StoredOutcome {
-  readonly contentHash: string | undefined;
-  readonly refusal: Refusal | undefined;
-  readonly revision: number;
-  readonly position: Position;
-}
+import { fromColumns, type RequestColumns, type StoredOutcome, toColumns } from './remembered-requests.ts';
 
 const refusalClasses: readonly Refusal['class'][] = [
   'not-found',
@@ -37,7 +30,7 @@ const requestSize = 250;
 /** What of a stream cannot be known without its events; all of it plain data. */
 export interface StreamMemory {
   readonly state: unknown;
-  readonly requests: Map<string, StoredOutcome>;
+  readonly requests: RequestColumns;
   readonly size: number;
 }
 
@@ -59,7 +52,7 @@ export class LoadedStream {
   constructor(kind: AggregateCommand['aggregate'], memory?: StreamMemory) {
     this.kind = kind;
     this.decider = newDecider(kind, memory?.state);
-    this.requests = memory?.requests ?? new Map<string, StoredOutcome>();
+    this.requests = memory ? fromColumns(memory.requests) : new Map<string, StoredOutcome>();
     this.#size = memory?.size ?? 1_000;
   }
 
@@ -79,7 +72,7 @@ export class LoadedStream {
 
   /** What a snapshot keeps. To be copied before anything else is done with the stream. */
   get memory(): StreamMemory {
-    return { state: this.decider.state, requests: this.requests, size: this.#size };
+    return { state: this.decider.state, requests: toColumns(this.requests), size: this.#size };
   }
 
   /** Takes in the stream's next event, as the store has it. */

@@ -29,8 +29,6 @@ export interface SnapshotsOptions {
   readonly patienceMs?: number;
 }
 
-/** Snapshots being written at once; what comes meanwhile is left for later. */
-const mostWriting = 2;
 /** Milliseconds for which no snapshot is asked for after that has failed, and between two lines in the log. */
 const rest = 10_000;
 const quiet = 60_000;
@@ -38,7 +36,7 @@ const quiet = 60_000;
 export class Snapshots {
   readonly askedAfter: number;
   readonly #options: SnapshotsOptions;
-  readonly #writing = new Set<Promise<void>>();
+  #writing: Promise<void> | undefined;
   #restUntil = -Infinity;
   #quietUntil = -Infinity;
   #closed = false;
@@ -68,30 +66,29 @@ export class Snapshots {
   }
 
   /**
-   * Makes a snapshot if it is time for one. Resolves once the stream may change again; the writing goes on behind.
-   * Never rejects.
+   * Makes a snapshot if it is time for one. Resolves once the stream may change again; the writing goes on behind,
+   * one at a time: what comes meanwhile is left for a later command. Never rejects.
    */
   async keep(stream: string, loaded: LoadedStream): Promise<void> {
     const { every = 500, timing } = this.#options;
-    const { revision } = loaded;
+    const { kind, revision, eventId } = loaded;
     const due = loaded.snapshotRevision + Math.max(every, revision / 10);
-    if (revision < due || this.#closed || this.#writing.size >= mostWriting) return;
+    if (revision < due || this.#closed || this.#writing) return;
     // Whatever becomes of it: one that fails is not tried again with every command.
     loaded.snapshotRevision = revision;
     // Copying takes its time, so the outcomes go out first.
     const copied = timing.sleep(0).then(() => copy(loaded.memory));
-    const written: Promise<void> = copied
-      .then((memory) => this.#write(stream, loaded.kind, { revision, id: loaded.eventId }, memory))
+    this.#writing = copied
+      .then((memory) => this.#write(stream, kind, { revision, id: eventId }, memory))
       .catch((error: unknown) => this.#complain('a snapshot was not kept', error))
-      .finally(() => this.#writing.delete(written));
-    this.#writing.add(written);
+      .finally(() => (this.#writing = undefined));
     await copied.catch(() => undefined);
   }
 
-  /** Makes no more of them, and waits for those being written. */
+  /** Makes no more of them, and waits for the one being written. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#writing);
+    await this.#writing;
   }
 
   async #find(stream: string): Promise<Snapshot | undefined> {

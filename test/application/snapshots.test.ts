@@ -78,6 +78,8 @@ async function answersLikeWhole(): Promise<void> {
   const requests: CommandRequest[] = [
     reserve(100, 5n),
     receive(3, 1n),
+    receive(5, 1n),
+    receive(6, 1n),
     receive(10, 1n),
     itemRequest(3, { ...item(), kind: 'receive', quantity: 2n, reference: '' }, 'other'),
     // Needs no event, and is answered by the state alone.
@@ -124,8 +126,8 @@ describe('a snapshot', () => {
     bus = freshBus();
     for (let n = 27; n <= 50; n++) await bus.execute(receive(n, 1n));
     await settled();
-    expect(snapshotStore.saves).toBe(3);
-    expect(snapshotStore.only).toMatchObject({ revision: 45 });
+    // Two more, or one, if that was still being written when the other was due.
+    expect(snapshotStore.only.revision).toBeGreaterThanOrEqual(35);
     await answersLikeWhole();
   });
 
@@ -137,7 +139,7 @@ describe('a snapshot', () => {
       await bus.execute(receive(2 * round + 2, 1n));
     }
     await settled();
-    expect(snapshotStore.saves).toBeGreaterThan(1);
+    expect(snapshotStore.saves).toBeGreaterThan(0);
     await answersLikeWhole();
   });
 
@@ -217,15 +219,15 @@ describe('is ignored, and replaced:', () => {
 
   test('one whose last event came again at its revision, after others than before', async () => {
     await history();
-    // What was sent again after the restore came in another order, but for the snapshot's last event.
+    // What is sent again after the restore comes in another order, and ends with the very event of the snapshot.
     const lost = store.log.splice(5);
     const plain = commandBus({ store, timing: virtualTiming() });
-    for (const n of [50, 51, 52, 53]) await plain.execute(receive(n, 7n));
-    await plain.execute(receive(9, 1n));
-    const [was, is] = [lost[4], store.log[9]];
-    expect(is).toMatchObject({ id: was?.id, revision: 9, type: was?.type });
-    // Time does not stand still over a restore.
-    store.log[9] = { ...(is as RecordedEvent), recordedAt: new Date(77) };
+    for (const n of [6, 5, 8, 7, 9]) await plain.execute(receive(n, 1n));
+    const again = store.log[9];
+    if (!again) throw new Error('there is no such event');
+    expect(again).toEqual(lost[4]);
+    // But for the time, which does not stand still over a restore.
+    store.log[9] = { ...again, recordedAt: new Date(77) };
     await answersLikeWhole();
   });
 });
@@ -254,15 +256,15 @@ describe('when the snapshots', () => {
     expect(lines).toEqual(['snapshots: a stream is read whole: the snapshots are down']);
   });
 
-  test('hang, no more than two are being written', async () => {
+  test('hang, no more than one is being written', async () => {
     snapshotStore.fault = 'hangs';
     const bus = freshBus();
     for (let n = 0; n < 200; n++) await bus.execute(receive(n, 1n));
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
-    expect(snapshotStore.saves).toBeLessThanOrEqual(2);
+    expect(snapshotStore.saves).toBeLessThanOrEqual(1);
   });
 
-  test('are closed, no more are made, and those under way are there', async () => {
+  test('are closed, no more are made, and the one under way is there', async () => {
     const bus = freshBus();
     for (let n = 0; n < 10; n++) await bus.execute(receive(n, 1n));
     await settled();
