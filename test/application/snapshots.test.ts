@@ -1,7 +1,9 @@
 /** A command on a stream with a snapshot ends as it would without, whatever has happened to the snapshot. */
 import { beforeEach, describe, expect, test } from 'vitest';
+import { snapshotVersions } from '../../src/application/aggregates.ts';
 import { commandBus } from '../../src/application/command-bus.ts';
 import type { CommandBus, CommandRequest } from '../../src/application/commands.ts';
+import { sealOf } from '../../src/application/sealed-snapshot.ts';
 import type { Snapshot } from '../../src/application/snapshot-store.ts';
 import { Snapshots } from '../../src/application/snapshots.ts';
 import { itemStream } from '../../src/domain/streams.ts';
@@ -156,6 +158,13 @@ const flip = (bytes: Uint8Array, at: number): Buffer => {
   return flipped;
 };
 
+/** The seal that code with another version of the state would have given it. */
+function sealedAs(version: number, { bytes, revision }: Snapshot): Buffer {
+  const event = store.log[revision];
+  if (!event) throw new Error(`the log has no event ${revision}`);
+  return sealOf(bytes, version, store.id, event);
+}
+
 describe('is ignored, and replaced:', () => {
   const tampered: readonly (readonly [string, (of: Snapshot) => Partial<Snapshot>])[] = [
     ['a snapshot with a damaged state', ({ bytes }) => ({ bytes: flip(bytes, bytes.length >> 1) })],
@@ -165,6 +174,8 @@ describe('is ignored, and replaced:', () => {
     ['one of another revision', ({ revision }) => ({ revision: revision - 1 })],
     ['one ahead of the stream', ({ revision }) => ({ revision: revision + 1_000 })],
     ['one of no revision', () => ({ revision: -7 })],
+    ['one of an older state', (of) => ({ seal: sealedAs(snapshotVersions.item - 1, of) })],
+    ['one of a newer state', (of) => ({ seal: sealedAs(snapshotVersions.item + 1, of) })],
   ];
   test.each(tampered)('%s', async (_, tamper) => {
     await history();
