@@ -1,4 +1,4 @@
-/** `npm run bench [-- SCENARIO …]`: commands, log, latency, year. Prints a table and writes the raw figures. */
+/** `npm run bench [-- SCENARIO …]`: commands, log, latency, snapshots, year. Prints a table and writes the raw figures. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -8,12 +8,14 @@ import { latency } from './latency.ts';
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
 import type { Result } from './result.ts';
+import { snapshots } from './snapshots.ts';
 
 const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
   log: () => log(4, 500_000),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
+  snapshots: () => snapshots(10_000),
   year: realYear,
 };
 

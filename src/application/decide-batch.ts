@@ -5,8 +5,9 @@ import { encodeEvent } from '../domain/codec.ts';
 import type { DomainEvent } from '../domain/events.ts';
 import type { NewEvent } from '../eventstore/port.ts';
 import type { CommandOutcome, CommandRequest } from './commands.ts';
-import type { LoadedStream, StoredOutcome } from './loaded-stream.ts';
+import type { LoadedStream } from './loaded-stream.ts';
 import { writeMetadata } from './metadata.ts';
+import type { StoredOutcome } from './remembered-requests.ts';
 
 /** Each request's outcome, or how many of the batch's events are its own. */
 export type Draft =
