@@ -97,7 +97,7 @@ export async function compare(
          sum(hashtextextended(after, 0)::numeric)::text as after_sum,
          count(*) filter (where before is distinct from after) as differences,
          (select json_agg(json_build_object('key', k::text, 'before', before, 'after', after))
-          from (select * from pairs where before is distinct from after limit ${mostExamples}) some) as examples
+          from (select * from pairs where before is distinct from after limit ${mostExamples}) shown) as examples
        from pairs`,
       [through.commit],
     );
