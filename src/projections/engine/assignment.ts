@@ -7,7 +7,7 @@ import type { Cluster } from './storage.ts';
  */
 export function assign({ instances, leases }: Pick<Cluster, 'instances' | 'leases'>): Map<string, string> {
   const able = new Map<string, string[]>();
-  for (const { id, able: names } of [...instances].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+  for (const { id, able: names } of instances.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
     for (const name of names) able.set(name, [...(able.get(name) ?? []), id]);
   }
   const owners = new Map(leases.map(({ name, owner }) => [name, owner]));
@@ -21,7 +21,7 @@ export function assign({ instances, leases }: Pick<Cluster, 'instances' | 'lease
     load.set(id, loadOf(id) + 1);
   };
 
-  const names = [...able.keys()].sort();
+  const names = [...able.keys()].toSorted();
   for (const name of names) {
     const owner = owners.get(name);
     if (owner !== undefined && able.get(name)?.includes(owner) && loadOf(owner) < share) give(name, owner);

@@ -137,8 +137,10 @@ export async function ensureSchema(pool: pg.Pool): Promise<void> {
 }
 
 async function schemaVersion(connection: pg.Pool | pg.PoolClient): Promise<number> {
+  // Not by to_regclass, which answers from the session's cache: one who has just waited for another to make all this
+  // would not see it.
   const { rows } = await connection.query<{ there: boolean }>(
-    `select to_regclass('tallyback.schema_version') is not null as there`,
+    `select exists (select from pg_tables where schemaname = 'tallyback' and tablename = 'schema_version') as there`,
   );
   if (!rows[0]?.there) return 0;
   const stored = await connection.query<{ version: number }>('select version from tallyback.schema_version');
