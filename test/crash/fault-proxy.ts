@@ -46,7 +46,7 @@ export class FaultProxy {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Both ends get a reset, at once. */
+  /** Both ends get an end and a reset, at once. */
   cut(): void {
     for (const link of this.#links) reset(link);
   }
@@ -102,7 +102,7 @@ export class FaultProxy {
     const { signal } = link.gone;
     try {
       for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-        const passing = chunk.subarray(0, this.#bytesLeft);
+        const passing = chunk.subarray(0, Math.max(0, this.#bytesLeft));
         this.#bytesLeft -= chunk.length;
         const ms = this.#delayMs + (chunk.length / this.#bytesPerSecond) * 1_000;
         if (ms > 0) await pause(ms, undefined, { signal });
