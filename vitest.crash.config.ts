@@ -8,7 +8,7 @@ export default defineConfig(({ mode }) => ({
     include: ['test/crash/**/*.crash.ts'],
     fileParallelism: false,
     env: mode === 'soak' ? { CRASH_SECONDS, CRASH_ROUNDS } : {},
-    testTimeout: 60 * 60_000,
+    testTimeout: 5 * 60_000,
     hookTimeout: 60_000,
   },
 }));

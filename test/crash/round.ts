@@ -18,6 +18,8 @@ export interface RoundPlan {
   readonly options: RoundOptions;
   /** What goes wrong, until the signal aborts; the system is whole when it resolves. */
   readonly faults: (house: House, random: () => number, signal: AbortSignal) => Promise<void>;
+  /** Whether the faults are followed by the loss of the leader. */
+  readonly losesLeader?: boolean;
   /** The server's program, if not the one that was built. */
   readonly cli?: string;
   /** Longest until all is settled and caught up once the faults are over. */
@@ -31,14 +33,14 @@ export interface Report {
 }
 
 export async function playRound(plan: RoundPlan): Promise<Report> {
-  const { options, faults, cli, patienceMs = 60_000 } = plan;
+  const { options, faults, losesLeader = false, cli, patienceMs = 60_000 } = plan;
   const journal = new Journal();
   const house = await House.open({ servers: options.servers, cli }, journal);
   const [ending, watching, storm] = [new AbortController(), new AbortController(), new AbortController()];
   const clients = new Clients(house, new Shop(chance(options.seed + 1)), chance(options.seed + 2));
   const begun: Promise<unknown>[] = [];
   try {
-    await clients.open();
+    await clients.open(patienceMs);
     begun.push(watch(house, watching.signal));
     const work = clients.work(options.clients, ending.signal, patienceMs);
     begun.push(work);
@@ -48,21 +50,20 @@ export async function playRound(plan: RoundPlan): Promise<Report> {
     storm.abort();
     await troubles;
     journal.note('the faults are over');
-    const takeover = await killLeader(house, patienceMs);
+    const takeover = losesLeader ? await killLeader(house, patienceMs) : undefined;
     ending.abort();
     await work;
     const quiet = await awaitQuiet(house, patienceMs);
     watching.abort();
     const verdict = await check(house.postgres, clients.asked, rebateBps);
     for (const violation of verdict.violations) journal.violation(violation);
-    for (const { output, name } of house.servers)
-      if (/unhandled|TypeError|is not a function/i.test(output))
-        journal.violation(`${name} stumbled: ${output}`);
+    for (const { output } of house.servers)
+      for (const line of output.split('\n').filter((one) => stumbles.test(one))) journal.violation(line);
     const { violations } = journal;
     const figures = [
       `seed ${options.seed}: ${clients.summary()}`,
       `${verdict.events} events, ${verdict.rows} rows checked`,
-      `taken over after ${seconds(takeover)}, caught up ${seconds(quiet)} after the last request`,
+      `${losesLeader ? `taken over after ${seconds(takeover)}, ` : ''}caught up ${seconds(quiet)} after the last request`,
       `faults: ${[...journal.faults].map(([name, times]) => `${name} ${times}×`).join(', ')}`,
     ].join('\n  ');
     return { violations, summary: figures + (violations.length === 0 ? '' : details(options, journal)) };
@@ -74,6 +75,9 @@ export async function playRound(plan: RoundPlan): Promise<Report> {
     await Promise.allSettled(begun);
   }
 }
+
+/** What a server with a bug says, even if it goes on. */
+const stumbles = /unhandled|TypeError|is not a function/i;
 
 const seconds = (ms: number | undefined): string =>
   ms === undefined ? 'never' : `${(ms / 1_000).toFixed(1)} s`;
