@@ -43,26 +43,27 @@ export class Clients {
     this.#random = random;
   }
 
-  /** What everything else needs. */
-  async open(): Promise<void> {
-    await this.#settle(this.#note(this.#shop.opening()), () => false);
+  /** Sends what everything else needs. Rejects if that is not accepted in time. */
+  async open(patienceMs: number): Promise<void> {
+    const giveUpAt = performance.now() + patienceMs;
+    const opened = await this.#settle(this.#note(this.#shop.opening()), () => performance.now() > giveUpAt);
+    if (!opened) throw new Error('no server takes a first command');
   }
 
-  /** So many at once, until the signal aborts; then what was left open is settled, at most until the time given. */
+  /** So many at once, until the signal aborts; then what is open is settled, if that can be done in the time given. */
   async work(clients: number, signal: AbortSignal, settleMs: number): Promise<void> {
-    await Promise.all(Array.from({ length: clients }, () => this.#client(signal, settleMs)));
-    const giveUpAt = performance.now() + settleMs;
+    let giveUpAt = Infinity;
+    signal.addEventListener('abort', () => (giveUpAt = performance.now() + settleMs), { once: true });
     const late = (): boolean => performance.now() > giveUpAt;
+    await Promise.all(Array.from({ length: clients }, () => this.#client(signal, late)));
     await Promise.all(this.#postponed.map((asked) => this.#settle(asked, late)));
   }
 
-  async #client(signal: AbortSignal, settleMs: number): Promise<void> {
-    let giveUpAt = Infinity;
-    signal.addEventListener('abort', () => (giveUpAt = performance.now() + settleMs), { once: true });
+  async #client(signal: AbortSignal, late: () => boolean): Promise<void> {
     while (!signal.aborted) {
       const asked = this.#note(this.#shop.next());
       const patient = this.#random() < 0.9;
-      const settled = await this.#settle(asked, () => !patient || performance.now() > giveUpAt);
+      const settled = await this.#settle(asked, () => !patient || late());
       if (!settled) this.#postponed.push(asked);
       else if (this.#random() < 0.1) await this.#send(asked);
       await pause(this.#random() * 40);

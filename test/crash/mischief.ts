@@ -103,7 +103,7 @@ export async function mischief(house: House, random: Random, signal: AbortSignal
   const begin = (name: string, on: string, act: Promise<void>, done: () => void): void => {
     journal.fault(name, on);
     const ended = act
-      .catch((error: unknown) => journal.note(`${name}, ${on}: ${String(error)}`))
+      .catch((error: unknown) => journal.violation(`${name}, ${on}, and not well again: ${String(error)}`))
       .finally(() => {
         journal.note(`over: ${name}, ${on}`);
         done();
