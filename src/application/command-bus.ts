@@ -96,7 +96,8 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   ): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
-    const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
+    const cached = cache.get(stream);
+    const loaded = cached ?? (await LoadedStream.load(store, kind, stream));
     // Out of the cache while its state runs ahead of the log.
     cache.delete(stream);
 
@@ -113,6 +114,9 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       if (result.kind === 'conflict') return batch;
       if (result.kind === 'id-in-use') return settleReused(stream, batch, decided, result);
       rememberAll(loaded, requests, decided, result);
+    } else if (cached && decided.drafts.some(({ kind }) => kind === 'appending')) {
+      // What appends nothing meets no conflict: whether the stream still is as we remember it has to be looked up.
+      if (await hasGrown(store, stream, loaded.revision)) return batch;
     }
     cache.set(stream, loaded);
     settle(loaded, batch, decided.drafts);
@@ -171,6 +175,11 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       });
     },
   };
+}
+
+async function hasGrown(store: EventStore, stream: string, revision: number): Promise<boolean> {
+  for await (const _ of store.readStream(stream, { from: revision + 1 })) return true;
+  return false;
 }
 
 function rememberAll(
