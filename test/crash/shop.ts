@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { ReleaseOn } from '../../src/gen/tallyback/programme/v1/programme_command_service.ts';
 import * as requests from './requests.ts';
 import type { Request } from './requests.ts';
+import { restoresOrders } from './settings.ts';
 
 export const rebateBps = 725;
 const merchant = 'shop';
@@ -69,7 +70,7 @@ export class Shop {
     if (roll < 0.7) {
       const status = { ...about, sourceVersion: ++order.statusVersion };
       if (!order.declines) return requests.confirmOrder(status);
-      return this.#random() < 0.6
+      return this.#random() < 0.6 || !restoresOrders
         ? requests.declineOrder({ ...status, reason: 'test' })
         : requests.restoreOrder(status);
     }
