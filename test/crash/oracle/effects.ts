@@ -78,7 +78,22 @@ function rebateViolations(log: readonly StoredEvent[], rebates: ReadonlyMap<stri
   }
   return [...new Set([...booked.keys(), ...rebates.keys()])]
     .filter((order) => (booked.get(order) ?? 0n) !== (rebates.get(order) ?? 0n))
-    .map(
-      (order) => `order ${order} earns ${rebates.get(order) ?? 0n}, booked are ${booked.get(order) ?? 0n}`,
-    );
+    .map((order) => {
+      const amounts = `earns ${rebates.get(order) ?? 0n}, booked are ${booked.get(order) ?? 0n}`;
+      return `order ${order} ${amounts}\n${history(log, order)}`;
+    });
+}
+
+/** What was reported of an order and booked for it, for people: the order of the two is what matters. */
+function history(log: readonly StoredEvent[], order: string): string {
+  const positions = new Map(log.map(({ id, position }) => [id, position]));
+  return log
+    .flatMap(({ type, data, position, causationId }) => {
+      if ('header' in data && `${data.header?.source}~${data.header?.externalId}` === order)
+        return [`  ${position} ${type}`];
+      if (!('entryId' in data) || data.entryId !== order) return [];
+      const amount = 'amountMinor' in data ? ` ${data.amountMinor}` : '';
+      return [`  ${position} ${type}${amount} because of ${positions.get(causationId ?? '')}`];
+    })
+    .join('\n');
 }
