@@ -103,7 +103,8 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   ): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
-    const loaded = cache.get(stream) ?? (await loadStream(store, kind, stream, snapshots));
+    const cached = cache.get(stream);
+    const loaded = cached ?? (await loadStream(store, kind, stream, snapshots));
     // Out of the cache while its state runs ahead of the log.
     cache.delete(stream);
 
@@ -120,6 +121,9 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       if (result.kind === 'conflict') return batch;
       if (result.kind === 'id-in-use') return settleReused(stream, batch, decided, result);
       rememberAll(loaded, requests, decided, result);
+    } else if (cached && decided.drafts.some(({ kind }) => kind === 'appending')) {
+      // What appends nothing meets no conflict: whether the stream still is as we remember it has to be looked up.
+      if (await hasGrown(store, stream, loaded.revision)) return batch;
     }
     cache.set(stream, loaded);
     settle(loaded, batch, decided.drafts);
@@ -178,6 +182,11 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       });
     },
   };
+}
+
+async function hasGrown(store: EventStore, stream: string, revision: number): Promise<boolean> {
+  for await (const _ of store.readStream(stream, { from: revision + 1 })) return true;
+  return false;
 }
 
 function rememberAll(
