@@ -1,4 +1,4 @@
-/** `npm run bench [-- SCENARIO …]`: commands, log, latency, year. Prints a table and writes the raw figures. */
+/** `npm run bench [-- SCENARIO …]`, all if none is named. Prints a table and writes the raw figures. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +7,13 @@ import { eventstoredb } from './eventstoredb.ts';
 import { latency } from './latency.ts';
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
+import { replay } from './replay/replay.ts';
 import type { Result } from './result.ts';
 
 const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
-  log: () => log(4, 500_000),
+  log: () => log(4),
+  replay,
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
   year: realYear,
