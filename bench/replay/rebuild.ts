@@ -1,5 +1,5 @@
 /** The one place where the benches rebuild a read model, and see that it came out right. */
-import pg from 'pg';
+import type pg from 'pg';
 import type { EventStore } from '../../src/eventstore/port.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
 import { replayReadModel } from '../../src/projections/engine/replay.ts';
