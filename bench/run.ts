@@ -7,6 +7,7 @@ import { eventstoredb } from './eventstoredb.ts';
 import { latency } from './latency.ts';
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
+import { emmett } from './replay/emmett.ts';
 import { replay } from './replay/replay.ts';
 import type { Result } from './result.ts';
 
@@ -14,6 +15,7 @@ const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
   log: () => log(4),
   replay,
+  emmett: () => emmett(Number(process.env['TALLYBACK_BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
   year: realYear,
