@@ -70,7 +70,7 @@ const projections = {
       evolve(events) {
         const accounts = new Map();
         for (const event of events) {
-          const key = `${event.data.member}\u0000${event.data.currency}`;
+          const key = JSON.stringify([event.data.member, event.data.currency]);
           const entries = (accounts.get(key)?.entries ?? 0) + entriesOf(event);
           accounts.set(key, { event, entries });
         }
