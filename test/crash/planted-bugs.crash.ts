@@ -16,15 +16,23 @@ import { leader } from './takeover.ts';
 
 const options = { seed: 7, seconds: 30, servers: 2, clients: 12 };
 
-/** Another takes over meanwhile; then there are two who believe that they are the one. */
+/**
+ * Another takes over meanwhile; then there are two who believe that they are the one. The way to Postgres is slow before,
+ * so that the one that is frozen has rows to write that are old when it comes to itself.
+ */
 async function zombie(house: House): Promise<void> {
   await pause(1_000);
-  const frozen = await leader(house);
-  house.journal.fault('frozen past its lease', frozen.name);
-  frozen.freeze();
-  await pause(longerThanAnyLeaseMs);
-  frozen.thaw();
-  await pause(2_000);
+  for (let n = 0; n < 2; n++) {
+    const frozen = await leader(house);
+    frozen.proxy.delay(150);
+    await pause(1_500);
+    house.journal.fault('frozen past its lease', frozen.name);
+    frozen.freeze();
+    await pause(longerThanAnyLeaseMs);
+    frozen.proxy.heal();
+    frozen.thaw();
+    await pause(2_000);
+  }
 }
 
 /** Again and again in the midst of a write. */
@@ -66,7 +74,7 @@ test.each([
     bug: 'the checkpoint is moved before the rows are written, and policies ask under new request ids each time',
     patches: [...checkpointFirst, ...newRequestIds],
     faults: broken,
-    shows: [/statement: no row for/, /by the log it is/, /stock moved/],
+    shows: [/no row for/, /by the log it is/, /stock moved/],
   },
   {
     bug: 'a command is acknowledged before it is durable',
