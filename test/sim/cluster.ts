@@ -1,0 +1,140 @@
+/** Processes: each runs the real engine on a simulated machine, dies, is paused or stopped, and is started again. */
+import { comparePositions, formatPosition } from '../../src/eventstore/port.ts';
+import { type Projections, startProjections } from '../../src/projections/engine/engine.ts';
+import type { ReadModel } from '../../src/projections/engine/read-model.ts';
+import { checkpointName, leaseName } from '../../src/projections/engine/storage.ts';
+import type { Delays } from '../../src/projections/engine/timing.ts';
+import type { World } from './world.ts';
+import { Instance } from './instance.ts';
+import { simulatedStorage } from './storage.ts';
+import { simulatedStore } from './store.ts';
+
+export class Process {
+  readonly #world: World;
+  readonly #place: number;
+  readonly #models: readonly ReadModel[];
+  #starts = 0;
+  #instance: Instance | undefined;
+  #projections: Projections | undefined;
+
+  constructor(world: World, place: number, models: readonly ReadModel[]) {
+    this.#world = world;
+    this.#place = place;
+    this.#models = models;
+  }
+
+  get isUp(): boolean {
+    return this.#instance !== undefined;
+  }
+
+  get id(): string | undefined {
+    return this.#instance?.id;
+  }
+
+  start(): void {
+    if (this.#instance) return;
+    const { scheduler, options, bug } = this.#world;
+    const id = `${'abc'[this.#place]}${++this.#starts}`;
+    this.#instance = new Instance(id, scheduler, {
+      pace: options.paces[this.#place] ?? 1,
+      isDeaf: bug === 'deaf',
+    });
+    void this.#run(this.#instance);
+  }
+
+  crash(): void {
+    this.#world.note(`${this.id} crashes`);
+    this.#instance?.kill();
+    this.#instance = undefined;
+    this.#projections = undefined;
+  }
+
+  pause(): void {
+    this.#world.note(`${this.id} is paused`);
+    this.#instance?.pause();
+  }
+
+  resume(): void {
+    this.#world.note(`${this.id} goes on`);
+    this.#instance?.resume();
+  }
+
+  /** In good order; calls back when it is over. */
+  stop(over: () => void): void {
+    const [instance, projections] = [this.#instance, this.#projections];
+    // One that has not come up yet has nothing to put in order.
+    if (!instance || !projections) return;
+    this.#world.note(`${instance.id} is stopped`);
+    void projections.stop().then(() => {
+      this.#world.note(`${instance.id} has ended`);
+      if (this.#instance !== instance) return;
+      instance.kill();
+      this.#instance = undefined;
+      this.#projections = undefined;
+      over();
+    });
+  }
+
+  /** Tries to start until it can: somebody restarts a process that ends with an error. */
+  async #run(instance: Instance): Promise<void> {
+    const { scheduler, options, database, generations, databaseNetwork, storeNetwork, log, bug } =
+      this.#world;
+    const note = (line: string): void => this.#world.note(`${instance.id}: ${line}`);
+    const limits = {
+      maxEvents: options.maxEvents,
+      cachedRows: options.cachedRows,
+      pendingRows: options.pendingRows,
+    };
+    const delays: Partial<Delays> = { beat: options.beat, lease: 4 * options.beat };
+    for (;;) {
+      try {
+        this.#projections = await startProjections({
+          store: simulatedStore(log, storeNetwork, instance, scheduler),
+          storage: simulatedStorage(database, generations, databaseNetwork, instance, scheduler, log.id),
+          models: this.#models,
+          instance: instance.id,
+          log: note,
+          limits,
+          rebuildLimits: limits,
+          timing: instance.timing,
+          // Nothing makes up for a ring that is not heard.
+          delays: bug === 'deaf' ? { ...delays, idle: 1e9 } : delays,
+        });
+        note('is up');
+        return await this.#watch(instance, this.#projections);
+      } catch (error) {
+        note(`does not start: ${String(error)}`);
+        await instance.wait(500);
+      }
+    }
+  }
+
+  /** Waits for positions, as a client does that wants to read its own writes, and looks whether they are there. */
+  async #watch(instance: Instance, { progress, catalog }: Projections): Promise<void> {
+    const { scheduler, database, log, judge } = this.#world;
+    for (;;) {
+      await instance.wait(scheduler.exponential(3_000));
+      const model = scheduler.pick(nonEmpty(this.#models));
+      const position = log.end;
+      const patience = new AbortController();
+      void instance.wait(2_000).then(() => patience.abort(new Error('waited long enough')));
+      try {
+        await progress.reached(checkpointName(model), position, patience.signal);
+      } catch {
+        continue;
+      }
+      const generation = catalog.serving(model);
+      const isAt = database.checkpoint(generation).position;
+      if (comparePositions(isAt, position) < 0)
+        judge.violation(
+          `${leaseName(generation)} is said to have reached ${formatPosition(position)}, is at ${formatPosition(isAt)}`,
+        );
+    }
+  }
+}
+
+function nonEmpty<T>(items: readonly T[]): readonly [T, ...T[]] {
+  const [first, ...others] = items;
+  if (first === undefined) throw new Error('there is nothing to choose from');
+  return [first, ...others];
+}

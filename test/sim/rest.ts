@@ -1,0 +1,64 @@
+/** Where everything must be once nothing goes wrong any more. */
+import { comparePositions, formatPosition, type Position } from '../../src/eventstore/port.ts';
+import { type Generation, leaseName } from '../../src/projections/engine/storage.ts';
+import type { Process } from './cluster.ts';
+import { Oracle } from './oracle.ts';
+import type { World } from './world.ts';
+
+/** By read model: the event before which it must stop. */
+export type Stops = ReadonlyMap<string, Position>;
+
+/** Once the log does not grow any more. */
+export function stopsOf({ models, log }: World): Stops {
+  const stops = new Map<string, Position>();
+  for (const model of models) {
+    const at = Oracle.stopsAt(model, log);
+    if (at) stops.set(model.name, at);
+  }
+  return stops;
+}
+
+/** What is not yet as it must be. */
+export function unrest(world: World, processes: readonly Process[], stops: Stops): string | undefined {
+  for (const generation of world.database.existing()) {
+    const why = unrestOf(generation, world, stops.get(generation.model));
+    if (why !== undefined) return `${leaseName(generation)} ${why}`;
+  }
+  return unevenness(world, processes, stops);
+}
+
+function unrestOf(
+  generation: Generation,
+  { database, log }: World,
+  stopsAt: Position | undefined,
+): string | undefined {
+  const { state, stage, wish } = generation;
+  const { position, failure } = database.checkpoint(generation);
+  if (state === 'kept') return undefined;
+  if (stopsAt) {
+    const stoppedAt = failure?.at;
+    return stoppedAt && comparePositions(stoppedAt, stopsAt) === 0
+      ? undefined
+      : `has not stopped before ${formatPosition(stopsAt)}`;
+  }
+  if (failure) return `has failed: ${failure.error}`;
+  if (state === 'building') return `is still being built: ${stage}, ${wish}`;
+  return comparePositions(position, log.end) < 0
+    ? `is at ${formatPosition(position)}, the log ends at ${formatPosition(log.end)}`
+    : undefined;
+}
+
+/** Every serving generation is led, by one that lives, and nobody leads two more than another. */
+function unevenness({ database }: World, processes: readonly Process[], stops: Stops): string | undefined {
+  const loads = new Map(processes.map(({ id }) => [id, 0]));
+  for (const generation of database.existing()) {
+    // Nobody keeps what stands still.
+    if (generation.state !== 'serving' || stops.has(generation.model)) continue;
+    const { owner } = database.checkpoint(generation);
+    const load = owner === undefined ? undefined : loads.get(owner);
+    if (load === undefined) return `${leaseName(generation)} is led by nobody`;
+    loads.set(owner, load + 1);
+  }
+  const all = [...loads.values()];
+  return Math.max(...all) - Math.min(...all) > 1 ? `leases are spread ${all.join(', ')}` : undefined;
+}

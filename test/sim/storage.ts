@@ -1,0 +1,111 @@
+/**
+ * ProjectionStorage as one instance sees it: between it and the database lies a network. A call gets there late, or
+ * not at all; its answer comes late, or not at all, whether or not it has happened; and it may happen after the one
+ * who asked was told that it had failed, is paused, or is dead.
+ */
+import type { ReadModel } from '../../src/projections/engine/read-model.ts';
+import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
+import type { Database } from './database.ts';
+import type { Generations } from './generations.ts';
+import type { Instance } from './instance.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** How often what goes wrong, in [0, 1], and how long things take, in milliseconds. */
+export interface StorageFaults {
+  readonly latency: number;
+  /** Fails before it has happened. */
+  readonly lostRequests: number;
+  /** Happens, but is said to have failed. */
+  readonly lostAnswers: number;
+  /** Is said to have failed, and happens later. */
+  readonly lateEffects: number;
+  /** Takes `stall` longer. */
+  readonly stalls: number;
+  readonly stall: number;
+}
+
+/** The network between instances and the database: `faults` may change at any time, and so may whether it is there. */
+export interface DatabaseNetwork {
+  faults: StorageFaults;
+  isDown: boolean;
+}
+
+class Unreachable extends Error {
+  override readonly name = 'Unreachable';
+}
+
+export function simulatedStorage(
+  database: Database,
+  generations: Generations,
+  network: DatabaseNetwork,
+  instance: Instance,
+  scheduler: Scheduler,
+  log: string,
+): ProjectionStorage {
+  const call = <R>(happen: () => R): Promise<R> =>
+    new Promise<R>((resolve, reject) => {
+      const { latency, lostRequests, lostAnswers, lateEffects, stalls, stall } = network.faults;
+      const delay = (): number => scheduler.exponential(latency) + (scheduler.chance(stalls) ? stall : 0);
+      const answer = (say: () => void): void => void scheduler.after(delay(), say, instance);
+      const fail = (why: string): void => answer(() => reject(new Unreachable(why)));
+      const carryOut = (): void => {
+        if (network.isDown) return fail('the database is down');
+        let result: R;
+        try {
+          result = happen();
+        } catch (error) {
+          return answer(() => reject(error instanceof Error ? error : new Error(String(error))));
+        }
+        if (scheduler.chance(lostAnswers)) fail('the answer was lost');
+        else answer(() => resolve(result));
+      };
+      if (scheduler.chance(lostRequests)) fail('the request was lost');
+      else if (scheduler.chance(lateEffects)) {
+        fail('the connection was lost');
+        scheduler.after(scheduler.exponential(latency) + stall * scheduler.random(), () => {
+          if (!network.isDown) ignoringErrors(happen);
+        });
+      } else scheduler.after(delay(), carryOut);
+    });
+
+  return {
+    prepare: (models: readonly ReadModel[]) =>
+      call(() => {
+        database.follow(log);
+        generations.prepare(models);
+      }),
+    load: (_, generation, keys) => call(() => database.load(generation, keys)),
+    parkedScopes: (generation) => call(() => database.parkedScopes(generation)),
+    write: (batch) =>
+      call(() =>
+        database.write(instance.id, batch, (rest) =>
+          scheduler.after(scheduler.exponential(5), rest, instance),
+        ),
+      ),
+    move: (held, from, to) => call(() => database.move(instance.id, held, from, to)),
+    beat: (beat) => call(() => database.beat(beat)),
+    claim: (name, id) => call(() => database.claim(name, id, log)),
+    release: (held, id) => call(() => database.release(held, id)),
+    leave: (id) => call(() => database.leave(id)),
+    seek: (held) => call(() => database.seek(held)),
+    fail: (held, failure) => call(() => database.fail(held, failure)),
+    setStage: (held, generation, stage) => call(() => generations.setStage(held, generation, stage)),
+    noteProgress: () => call(() => undefined),
+    index: () => call(() => undefined),
+    compare: (model, generation) => call(() => generations.compare(model, generation)),
+    freeze: (generation) => call(() => generations.freeze(generation)),
+    swap: (held, generation) => call(() => generations.swap(held, generation)),
+    drop: (held, generation) => call(() => generations.drop(held, generation)),
+    generations: () => call(() => database.existing()),
+    positions: (names) => call(() => database.positions(names)),
+  };
+}
+
+/** Nobody is there to hear of them. */
+function ignoringErrors(happen: () => unknown): void {
+  try {
+    happen();
+  } catch {
+    return;
+  }
+}
