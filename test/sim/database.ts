@@ -3,7 +3,7 @@
  * happens, and whether anybody hears of it, is decided elsewhere (storage.ts).
  */
 import { comparePositions, logStart, type Position } from '../../src/eventstore/port.ts';
-import { OtherLog } from '../../src/projections/engine/errors.ts';
+import { OtherLog, Rejected } from '../../src/projections/engine/errors.ts';
 import type { AnyRow, Key } from '../../src/projections/engine/read-model.ts';
 import { keyText } from '../../src/projections/engine/row-key.ts';
 import type {
@@ -167,7 +167,9 @@ export class Database {
 
   /** `later` gets what the planted bug leaves for another transaction. */
   write(instance: string, batch: WriteBatch, later: (rest: () => void) => void): boolean {
-    const { generation, held, from, to, parked } = batch;
+    const { generation, held, from, to, rows, parked } = batch;
+    if (rows.some(({ row }) => row && Object.values(row).some(hasNul)))
+      throw new Rejected('a text with NUL in it');
     if (!this.#advance(held, from, to)) return false;
     const store = (): void => this.#store(batch);
     if (this.bug === 'two-steps') later(store);
@@ -228,6 +230,9 @@ export class Database {
     return this.checkpoints.get(leaseName(generation)) ?? newCheckpoint;
   }
 }
+
+/** What Postgres cannot hold. */
+const hasNul = (value: AnyRow[string]): boolean => typeof value === 'string' && value.includes('\0');
 
 export const newCheckpoint: Checkpoint = {
   position: logStart,

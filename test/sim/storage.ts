@@ -3,7 +3,6 @@
  * not at all; its answer comes late, or not at all, whether or not it has happened; and it may happen after the one
  * who asked was told that it had failed, is paused, or is dead.
  */
-import type { ReadModel } from '../../src/projections/engine/read-model.ts';
 import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
 import type { Database } from './database.ts';
 import type { Generations } from './generations.ts';
@@ -34,6 +33,9 @@ class Unreachable extends Error {
   override readonly name = 'Unreachable';
 }
 
+/** How a call gets to the database. */
+type Call = <R>(happen: () => R) => Promise<R>;
+
 export function simulatedStorage(
   database: Database,
   generations: Generations,
@@ -42,51 +44,71 @@ export function simulatedStorage(
   scheduler: Scheduler,
   log: string,
 ): ProjectionStorage {
-  const call = <R>(happen: () => R): Promise<R> =>
-    new Promise<R>((resolve, reject) => {
+  const call: Call = (happen) =>
+    new Promise((resolve, reject) => {
       const { latency, lostRequests, lostAnswers, lateEffects, stalls, stall } = network.faults;
       const delay = (): number => scheduler.exponential(latency) + (scheduler.chance(stalls) ? stall : 0);
       const answer = (say: () => void): void => void scheduler.after(delay(), say, instance);
       const fail = (why: string): void => answer(() => reject(new Unreachable(why)));
       const carryOut = (): void => {
         if (network.isDown) return fail('the database is down');
-        let result: R;
-        try {
-          result = happen();
-        } catch (error) {
-          return answer(() => reject(error instanceof Error ? error : new Error(String(error))));
-        }
+        const outcome = outcomeOf(happen);
         if (scheduler.chance(lostAnswers)) fail('the answer was lost');
-        else answer(() => resolve(result));
+        else answer(() => ('error' in outcome ? reject(outcome.error) : resolve(outcome.result)));
       };
       if (scheduler.chance(lostRequests)) fail('the request was lost');
       else if (scheduler.chance(lateEffects)) {
         fail('the connection was lost');
-        scheduler.after(scheduler.exponential(latency) + stall * scheduler.random(), () => {
-          if (!network.isDown) ignoringErrors(happen);
+        scheduler.after(delay() + stall * scheduler.random(), () => {
+          // Nobody is there to hear of it.
+          if (!network.isDown) outcomeOf(happen);
         });
       } else scheduler.after(delay(), carryOut);
     });
+  const later = (rest: () => void): void => void scheduler.after(scheduler.exponential(5), rest, instance);
+  return storageOf(database, generations, log, call, instance.id, later);
+}
 
+/** Without a network. */
+export const immediateStorage = (
+  database: Database,
+  generations: Generations,
+  log: string,
+): ProjectionStorage =>
+  storageOf(database, generations, log, async (happen) => happen(), 'somebody', (rest) => rest());
+
+type Outcome<R> = { readonly result: R } | { readonly error: Error };
+
+function outcomeOf<R>(happen: () => R): Outcome<R> {
+  try {
+    return { result: happen() };
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+function storageOf(
+  database: Database,
+  generations: Generations,
+  log: string,
+  call: Call,
+  writer: string,
+  later: (rest: () => void) => void,
+): ProjectionStorage {
   return {
-    prepare: (models: readonly ReadModel[]) =>
+    prepare: (models) =>
       call(() => {
         database.follow(log);
         generations.prepare(models);
       }),
     load: (_, generation, keys) => call(() => database.load(generation, keys)),
     parkedScopes: (generation) => call(() => database.parkedScopes(generation)),
-    write: (batch) =>
-      call(() =>
-        database.write(instance.id, batch, (rest) =>
-          scheduler.after(scheduler.exponential(5), rest, instance),
-        ),
-      ),
-    move: (held, from, to) => call(() => database.move(instance.id, held, from, to)),
+    write: (batch) => call(() => database.write(writer, batch, later)),
+    move: (held, from, to) => call(() => database.move(writer, held, from, to)),
     beat: (beat) => call(() => database.beat(beat)),
-    claim: (name, id) => call(() => database.claim(name, id, log)),
-    release: (held, id) => call(() => database.release(held, id)),
-    leave: (id) => call(() => database.leave(id)),
+    claim: (name, instance) => call(() => database.claim(name, instance, log)),
+    release: (held, instance) => call(() => database.release(held, instance)),
+    leave: (instance) => call(() => database.leave(instance)),
     seek: (held) => call(() => database.seek(held)),
     fail: (held, failure) => call(() => database.fail(held, failure)),
     setStage: (held, generation, stage) => call(() => generations.setStage(held, generation, stage)),
@@ -99,13 +121,4 @@ export function simulatedStorage(
     generations: () => call(() => database.existing()),
     positions: (names) => call(() => database.positions(names)),
   };
-}
-
-/** Nobody is there to hear of them. */
-function ignoringErrors(happen: () => unknown): void {
-  try {
-    happen();
-  } catch {
-    return;
-  }
 }
