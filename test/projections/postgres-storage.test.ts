@@ -1,7 +1,9 @@
 import pg from 'pg';
 import { onTestFinished } from 'vitest';
 import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
+import { makeGeneration } from '../../src/projections/postgres/schema.ts';
 import { postgresStorage } from '../../src/projections/postgres/storage.ts';
+import { inTransaction } from '../../src/projections/postgres/transaction.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { storageContract } from './storage-contract.ts';
 
@@ -16,10 +18,10 @@ storageContract('Postgres', async () => {
     storage: open('the-log'),
     strayed: open('another-log'),
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    async rebuild({ name, version }) {
-      // TODO
-      void name; void version;
-    },
+    rebuild: (model) =>
+      inTransaction(pool, async (client) => {
+        await makeGeneration(client, model, { state: 'building' });
+      }),
     async tamper({ table }, [member], row) {
       if (row) {
         await pool.query(`update tallyback.${table} set amount = $2, note = $3 where member = $1`, [

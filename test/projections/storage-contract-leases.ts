@@ -130,7 +130,10 @@ export function leasesContract(open: () => Promise<OpenedStorage>): void {
       const { storage } = await opened();
       const { held } = await writer(storage, 'a');
       await storage.fail(held, { error: 'it broke\0', stack: 'at fold', at: at(5) });
-      await storage.fail({ ...held, epoch: held.epoch - 1n }, { error: 'x', stack: undefined, at: undefined });
+      await storage.fail(
+        { ...held, epoch: held.epoch - 1n },
+        { error: 'x', stack: undefined, at: undefined },
+      );
       expect(await storage.seek(held)).toEqual(held);
     });
 

@@ -174,18 +174,6 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
       ]);
     });
 
-    test('of two that are to serve at the same moment one does', async () => {
-      const all = await rebuilding();
-      await all.rebuild(sample);
-      const third = await writer(all.storage, 'a', 3);
-      await Promise.all([
-        all.storage.swap(all.made.held, all.made.generation),
-        all.storage.swap(third.held, third.generation),
-      ]);
-      const serving = (await all.storage.generations()).filter(({ state }) => state === 'serving');
-      expect(serving).toHaveLength(1);
-    });
-
     test('of another version, beside the one of its own', async () => {
       const all = await open();
       await all.storage.prepare([sample]);

@@ -136,9 +136,7 @@ export async function contents(
 ): Promise<{ readonly rows: readonly unknown[]; readonly position: Position | undefined }> {
   const generation = await generationOf(storage, number);
   const found = await storage.load(sample, generation, members.map(keyOf));
-  const rows = found
-    .toSorted((a, b) => (String(a.key[0]) < String(b.key[0]) ? -1 : 1))
-    .map(({ row }) => row);
+  const rows = found.toSorted((a, b) => (String(a.key[0]) < String(b.key[0]) ? -1 : 1)).map(({ row }) => row);
   const name = leaseName(generation);
   return { rows, position: (await storage.positions([name])).get(name) };
 }

@@ -31,6 +31,14 @@ export class Process {
     return this.#instance?.id;
   }
 
+  /** What it believes, for messages. */
+  describe(): string {
+    const status = this.#projections
+      ?.status()
+      .map(({ name, generation, state }) => `${name}/${generation} ${state}`);
+    return `${this.id} (${this.#instance?.state}) leads ${this.#projections?.leading().join(', ')}; ${status?.join(', ')}`;
+  }
+
   start(): void {
     if (this.#instance) return;
     const { scheduler, options, bug } = this.#world;

@@ -91,6 +91,7 @@ async function rest(world: World, processes: readonly Process[], isWrong: () => 
     await scheduler.pass(200, isWrong);
     why = unrest(world, processes, ends);
   }
+  for (const process of processes) world.note(process.describe());
   if (why !== undefined) judge.violation(`after ${calmTime / 1_000} s without faults: ${why}`);
   judge.compareAll();
 }

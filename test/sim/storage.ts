@@ -75,7 +75,14 @@ export const immediateStorage = (
   generations: Generations,
   log: string,
 ): ProjectionStorage =>
-  storageOf(database, generations, log, async (happen) => happen(), 'somebody', (rest) => rest());
+  storageOf(
+    database,
+    generations,
+    log,
+    async (happen) => happen(),
+    'somebody',
+    (rest) => rest(),
+  );
 
 type Outcome<R> = { readonly result: R } | { readonly error: Error };
 
