@@ -1,10 +1,13 @@
 /** Processes: each runs the real engine on a simulated machine, dies, is paused or stopped, and is started again. */
+import { policyCheckpointName, runPolicy } from '../../src/application/policy-runner.ts';
 import { comparePositions, formatPosition } from '../../src/eventstore/port.ts';
 import { type Projections, startProjections } from '../../src/projections/engine/engine.ts';
+import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
-import { checkpointName, leaseName } from '../../src/projections/engine/storage.ts';
+import { checkpointName } from '../../src/projections/engine/storage.ts';
 import type { Delays } from '../../src/projections/engine/timing.ts';
 import type { World } from './world.ts';
+import { simulatedBus } from './commands.ts';
 import { Instance } from './instance.ts';
 import { simulatedStorage } from './storage.ts';
 import { simulatedStore } from './store.ts';
@@ -87,6 +90,10 @@ export class Process {
   async #run(instance: Instance): Promise<void> {
     const { scheduler, options, database, generations, databaseNetwork, storeNetwork, log, bug } =
       this.#world;
+    const { timing } = instance;
+    const store = simulatedStore(log, storeNetwork, instance, scheduler);
+    const storage = simulatedStorage(database, generations, databaseNetwork, instance, scheduler, log.id);
+    const bus = simulatedBus(this.#world.carriedOut, storeNetwork, instance, scheduler);
     const note = (line: string): void => this.#world.note(`${instance.id}: ${line}`);
     const limits = {
       maxEvents: options.maxEvents,
@@ -97,14 +104,22 @@ export class Process {
     for (;;) {
       try {
         this.#projections = await startProjections({
-          store: simulatedStore(log, storeNetwork, instance, scheduler),
-          storage: simulatedStorage(database, generations, databaseNetwork, instance, scheduler, log.id),
+          store,
+          storage,
           models: this.#models,
           instance: instance.id,
+          duties: (progress) =>
+            this.#world.policies.map((policy) => ({
+              name: policyCheckpointName(policy),
+              lead: (held, signal) => {
+                const checkpoint = new LeasedCheckpoint(held, storage, progress);
+                return runPolicy({ policy, store, bus, checkpoint, timing, log: note, signal });
+              },
+            })),
           log: note,
           limits,
           rebuildLimits: limits,
-          timing: instance.timing,
+          timing,
           // Nothing makes up for a ring that is not heard.
           delays: bug === 'deaf' ? { ...delays, idle: 1e9 } : delays,
         });
@@ -122,21 +137,20 @@ export class Process {
     const { scheduler, database, log, judge } = this.#world;
     for (;;) {
       await instance.wait(scheduler.exponential(3_000));
-      const model = scheduler.pick(nonEmpty(this.#models));
+      const names = [...this.#models.map(checkpointName), ...this.#world.policies.map(policyCheckpointName)];
+      const name = scheduler.pick(nonEmpty(names));
       const position = log.end;
       const patience = new AbortController();
       void instance.wait(2_000).then(() => patience.abort(new Error('waited long enough')));
       try {
-        await progress.reached(checkpointName(model), position, patience.signal);
+        await progress.reached(name, position, patience.signal);
       } catch {
         continue;
       }
-      const generation = catalog.serving(model);
-      const isAt = database.checkpoint(generation).position;
-      if (comparePositions(isAt, position) < 0)
-        judge.violation(
-          `${leaseName(generation)} is said to have reached ${formatPosition(position)}, is at ${formatPosition(isAt)}`,
-        );
+      const checkpoint = catalog.checkpointOf(name) ?? name;
+      const isAt = database.positions([checkpoint]).get(checkpoint);
+      if (!isAt || comparePositions(isAt, position) < 0)
+        judge.violation(`${checkpoint} is said to have reached ${formatPosition(position)}, and has not`);
     }
   }
 }

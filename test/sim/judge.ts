@@ -2,6 +2,8 @@
  * Looks at every commit, and says what is wrong: a writer that is not the last one who claimed, a checkpoint that goes
  * back, a table that is not the fold of the log. The first violation ends the run.
  */
+import { policyCheckpointName } from '../../src/application/policy-runner.ts';
+import type { Policy } from '../../src/domain/policies/policy.ts';
 import { comparePositions, formatPosition, type Position } from '../../src/eventstore/port.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
 import { keyText } from '../../src/projections/engine/row-key.ts';
@@ -11,9 +13,11 @@ import {
   leaseName,
   type WriteBatch,
 } from '../../src/projections/engine/storage.ts';
+import type { CarriedOut } from './commands.ts';
 import type { Database, Observer } from './database.ts';
 import type { Log } from './log.ts';
 import { Oracle } from './oracle.ts';
+import { PolicyOracle } from './policies.ts';
 
 export class Judge implements Observer {
   /** What is wrong, first things first. */
@@ -27,10 +31,23 @@ export class Judge implements Observer {
   readonly #writers = new Map<string, { readonly instance: string; readonly epoch: bigint }>();
   readonly #furthest = new Map<string, Position>();
 
-  constructor(database: Database, log: Log, models: readonly ReadModel[]) {
+  readonly #policies: ReadonlyMap<string, PolicyOracle>;
+  readonly #carriedOut: CarriedOut;
+
+  constructor(
+    database: Database,
+    log: Log,
+    models: readonly ReadModel[],
+    policies: readonly Policy[],
+    carriedOut: CarriedOut,
+  ) {
     this.#database = database;
     this.#log = log;
     this.#models = models;
+    this.#policies = new Map(
+      policies.map((policy) => [policyCheckpointName(policy), new PolicyOracle(policy, log)]),
+    );
+    this.#carriedOut = carriedOut;
     database.observer = this;
   }
 
@@ -56,6 +73,8 @@ export class Judge implements Observer {
     if (comparePositions(to, this.#log.end) > 0) this.violation(`${name} is beyond the end of the log`);
     const generation = this.#database.generations.find((one) => leaseName(one) === name);
     if (generation) this.#compare(generation, to, batch);
+    for (const { stream, requestId } of this.#policies.get(name)?.missing(to, this.#carriedOut) ?? [])
+      this.violation(`${name} has passed ${formatPosition(to)} without ${requestId} for ${stream}`);
   }
 
   #compare(generation: Generation, to: Position, batch: WriteBatch | undefined): void {
@@ -78,6 +97,23 @@ export class Judge implements Observer {
       const table = this.#database.table(generation);
       this.#report(generation, this.#oracleOf(generation).differences(table, parked));
     }
+    this.#compareCommands();
+  }
+
+  /** Every command once, nothing else, and each stream's of one policy in the order of the log. */
+  #compareCommands(): void {
+    let due = 0;
+    for (const [name, oracle] of this.#policies) {
+      for (const [stream, expected] of oracle.inOrder()) {
+        due += expected.length;
+        const own = new Set(expected);
+        const found = this.#carriedOut.byStream.get(stream)?.filter((id) => own.has(id)) ?? [];
+        if (found.join() !== expected.join())
+          this.violation(`${name} for ${stream}: carried out ${found.join()}; must be ${expected.join()}`);
+      }
+    }
+    if (this.#carriedOut.size !== due)
+      this.violation(`${this.#carriedOut.size} commands were carried out, ${due} are due`);
   }
 
   #report(generation: Generation, differences: readonly string[]): void {

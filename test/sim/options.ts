@@ -32,6 +32,7 @@ export interface RunOptions {
   /** How fast the clock of the instance in each place goes. */
   readonly paces: readonly number[];
   readonly models: readonly string[];
+  readonly policies: boolean;
   readonly events: number;
   /** Milliseconds in which things go wrong; then no more. */
   readonly turmoil: number;
@@ -76,6 +77,7 @@ export function expand(seed: number, scheduler: Scheduler, names: readonly strin
     instances,
     paces: Array.from({ length: instances }, () => scheduler.pick([1, scheduler.between(0.8, 1.25)])),
     models: someOf(scheduler, names),
+    policies: scheduler.chance(0.4),
     events: scheduler.whole(10, 250),
     turmoil,
     numbering: scheduler.pick(['dense', 'bytes']),

@@ -1,4 +1,5 @@
 /** Where everything must be once nothing goes wrong any more. */
+import { policyCheckpointName } from '../../src/application/policy-runner.ts';
 import { comparePositions, formatPosition, type Position } from '../../src/eventstore/port.ts';
 import { type Generation, leaseName } from '../../src/projections/engine/storage.ts';
 import type { Process } from './cluster.ts';
@@ -23,6 +24,12 @@ export function unrest(world: World, processes: readonly Process[], stops: Stops
   for (const generation of world.database.existing()) {
     const why = unrestOf(generation, world, stops.get(generation.model));
     if (why !== undefined) return `${leaseName(generation)} ${why}`;
+  }
+  for (const policy of world.policies) {
+    const name = policyCheckpointName(policy);
+    const position = world.database.checkpoints.get(name)?.position;
+    if (!position || comparePositions(position, world.log.end) < 0)
+      return `${name} is at ${position && formatPosition(position)}`;
   }
   return unevenness(world, processes, stops);
 }
@@ -49,14 +56,18 @@ function unrestOf(
 }
 
 /** Every serving generation is led, by one that lives, and nobody leads two more than another. */
-function unevenness({ database }: World, processes: readonly Process[], stops: Stops): string | undefined {
+function unevenness(
+  { database, policies }: World,
+  processes: readonly Process[],
+  stops: Stops,
+): string | undefined {
   const loads = new Map(processes.map(({ id }) => [id, 0]));
-  for (const generation of database.existing()) {
-    // Nobody keeps what stands still.
-    if (generation.state !== 'serving' || stops.has(generation.model)) continue;
-    const { owner } = database.checkpoint(generation);
+  // Nobody keeps what stands still.
+  const serving = database.existing().filter((one) => one.state === 'serving' && !stops.has(one.model));
+  for (const name of [...serving.map(leaseName), ...policies.map(policyCheckpointName)]) {
+    const owner = database.checkpoints.get(name)?.owner;
     const load = owner === undefined ? undefined : loads.get(owner);
-    if (load === undefined) return `${leaseName(generation)} is led by nobody`;
+    if (load === undefined) return `${name} is led by nobody`;
     loads.set(owner, load + 1);
   }
   const all = [...loads.values()];

@@ -1,11 +1,14 @@
 /** Everything in a run that outlives a process, and what the processes are told. */
+import type { Policy } from '../../src/domain/policies/policy.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
+import { CarriedOut } from './commands.ts';
 import { Database } from './database.ts';
 import { Generations } from './generations.ts';
 import { Judge } from './judge.ts';
 import { Log } from './log.ts';
 import { models } from './models.ts';
 import { expand, type PlantedBug, type RunOptions } from './options.ts';
+import { policies } from './policies.ts';
 import { Scheduler } from './scheduler.ts';
 import type { DatabaseNetwork } from './storage.ts';
 import type { StoreNetwork } from './store.ts';
@@ -19,6 +22,8 @@ export interface World {
   readonly generations: Generations;
   readonly judge: Judge;
   readonly models: readonly ReadModel[];
+  readonly policies: readonly Policy[];
+  readonly carriedOut: CarriedOut;
   readonly databaseNetwork: DatabaseNetwork;
   readonly storeNetwork: StoreNetwork;
   /** What happened, with the time: printed when a run fails. */
@@ -35,6 +40,8 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
   );
   const options = { ...expanded, ...change };
   const used = models.filter(({ name }) => options.models.includes(name));
+  const usedPolicies = options.policies ? policies : [];
+  const carriedOut = new CarriedOut();
   const log = new Log('the-log', scheduler.random, options.numbering);
   const database = new Database(() => scheduler.now, bug === 'deaf' ? undefined : bug);
   const { storage, store, poll, largestBatch } = options;
@@ -46,8 +53,10 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
     log,
     database,
     generations: new Generations(database),
-    judge: new Judge(database, log, used),
+    judge: new Judge(database, log, used, usedPolicies, carriedOut),
     models: used,
+    policies: usedPolicies,
+    carriedOut,
     databaseNetwork: { faults: storage, isDown: false },
     storeNetwork: { faults: store, poll, largestBatch },
     lines,
