@@ -15,19 +15,23 @@ import { simulatedStore } from './store.ts';
 export class Process {
   readonly #world: World;
   readonly #place: number;
-  readonly #models: readonly ReadModel[];
+  #models: readonly ReadModel[] = [];
   #starts = 0;
   #instance: Instance | undefined;
   #projections: Projections | undefined;
 
-  constructor(world: World, place: number, models: readonly ReadModel[]) {
+  constructor(world: World, place: number) {
     this.#world = world;
     this.#place = place;
-    this.#models = models;
   }
 
   get isUp(): boolean {
     return this.#instance !== undefined;
+  }
+
+  /** Of the read models it knows. */
+  get version(): number | undefined {
+    return this.#models[0]?.version;
   }
 
   get id(): string | undefined {
@@ -102,6 +106,7 @@ export class Process {
     };
     const delays: Partial<Delays> = { beat: options.beat, lease: 4 * options.beat };
     for (;;) {
+      this.#models = this.#world.models();
       try {
         this.#projections = await startProjections({
           store,

@@ -47,11 +47,17 @@ function steal({ scheduler, database, note }: World): void {
 }
 
 function rebuild(mishap: Extract<Mishap, { kind: 'rebuild' }>, world: World): void {
-  const { scheduler, generations, database, models } = world;
+  const { scheduler, generations, database } = world;
+  const models = world.models();
   const model = models[Math.floor(scheduler.random() * models.length)];
   // As operators are told: one at a time, and not before there is something to rebuild.
   const isReady = database.existing().every(({ state }) => state !== 'building');
-  if (!model || !isReady || !database.existing().some((one) => one.model === model.name)) return;
+  if (
+    !model ||
+    !isReady ||
+    !database.existing().some((one) => one.model === model.name && one.version === model.version)
+  )
+    return;
   const generation = generations.rebuild(model, mishap.dryRun);
   const wish = (kind: 'run' | 'pause' | 'cancel'): void => {
     world.note(`${leaseName(generation)}: ${kind}`);

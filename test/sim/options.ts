@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly paces: readonly number[];
   readonly models: readonly string[];
   readonly policies: boolean;
+  /** From when on processes that are started know the next version of every read model; undefined: never. */
+  readonly upgrade: number | undefined;
   readonly events: number;
   /** Milliseconds in which things go wrong; then no more. */
   readonly turmoil: number;
@@ -78,6 +80,7 @@ export function expand(seed: number, scheduler: Scheduler, names: readonly strin
     paces: Array.from({ length: instances }, () => scheduler.pick([1, scheduler.between(0.8, 1.25)])),
     models: someOf(scheduler, names),
     policies: scheduler.chance(0.4),
+    upgrade: perhaps(0.25, turmoil),
     events: scheduler.whole(10, 250),
     turmoil,
     numbering: scheduler.pick(['dense', 'bytes']),

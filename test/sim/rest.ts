@@ -10,10 +10,10 @@ import type { World } from './world.ts';
 export type Stops = ReadonlyMap<string, Position>;
 
 /** Once the log does not grow any more. */
-export function stopsOf({ models, log }: World): Stops {
+export function stopsOf(world: World): Stops {
   const stops = new Map<string, Position>();
-  for (const model of models) {
-    const at = Oracle.stopsAt(model, log);
+  for (const model of world.models()) {
+    const at = Oracle.stopsAt(model, world.log);
     if (at) stops.set(model.name, at);
   }
   return stops;
@@ -21,7 +21,7 @@ export function stopsOf({ models, log }: World): Stops {
 
 /** What is not yet as it must be. */
 export function unrest(world: World, processes: readonly Process[], stops: Stops): string | undefined {
-  for (const generation of world.database.existing()) {
+  for (const generation of worked(world, processes)) {
     const why = unrestOf(generation, world, stops.get(generation.model));
     if (why !== undefined) return `${leaseName(generation)} ${why}`;
   }
@@ -33,6 +33,10 @@ export function unrest(world: World, processes: readonly Process[], stops: Stops
   }
   return unevenness(world, processes, stops);
 }
+
+/** Generations of versions that some process knows. */
+const worked = ({ database }: World, processes: readonly Process[]): readonly Generation[] =>
+  database.existing().filter(({ version }) => processes.some((process) => process.version === version));
 
 function unrestOf(
   generation: Generation,
@@ -56,20 +60,19 @@ function unrestOf(
 }
 
 /** Every serving generation is led, by one that lives, and nobody leads two more than another. */
-function unevenness(
-  { database, policies }: World,
-  processes: readonly Process[],
-  stops: Stops,
-): string | undefined {
+function unevenness(world: World, processes: readonly Process[], stops: Stops): string | undefined {
   const loads = new Map(processes.map(({ id }) => [id, 0]));
+  const { database, policies } = world;
   // Nobody keeps what stands still.
-  const serving = database.existing().filter((one) => one.state === 'serving' && !stops.has(one.model));
+  const serving = worked(world, processes).filter((one) => one.state === 'serving' && !stops.has(one.model));
   for (const name of [...serving.map(leaseName), ...policies.map(policyCheckpointName)]) {
     const owner = database.checkpoints.get(name)?.owner;
     const load = owner === undefined ? undefined : loads.get(owner);
     if (load === undefined) return `${name} is led by nobody`;
     loads.set(owner, load + 1);
   }
+  // Not everybody can take everything while there are two versions.
+  if (new Set(processes.map(({ version }) => version)).size > 1) return undefined;
   const all = [...loads.values()];
   return Math.max(...all) - Math.min(...all) > 1 ? `leases are spread ${all.join(', ')}` : undefined;
 }

@@ -31,11 +31,8 @@ export async function run(
   bug?: PlantedBug,
 ): Promise<RunResult> {
   const world = createWorld(seed, change, bug);
-  const { scheduler, options, judge, models } = world;
-  const processes = Array.from(
-    { length: options.instances },
-    (_, place) => new Process(world, place, models),
-  );
+  const { scheduler, options, judge } = world;
+  const processes = Array.from({ length: options.instances }, (_, place) => new Process(world, place));
   for (const process of processes) scheduler.after(scheduler.between(0, 1_000), () => process.start());
   growLog(world);
   for (const mishap of options.mishaps) befall(mishap, world, processes);

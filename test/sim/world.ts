@@ -21,7 +21,8 @@ export interface World {
   readonly database: Database;
   readonly generations: Generations;
   readonly judge: Judge;
-  readonly models: readonly ReadModel[];
+  /** Of the code that is current: see `upgrade`. */
+  models(): readonly ReadModel[];
   readonly policies: readonly Policy[];
   readonly carriedOut: CarriedOut;
   readonly databaseNetwork: DatabaseNetwork;
@@ -40,6 +41,7 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
   );
   const options = { ...expanded, ...change };
   const used = models.filter(({ name }) => options.models.includes(name));
+  const next = used.map((model): ReadModel => ({ ...model, version: model.version + 1 }));
   const usedPolicies = options.policies ? policies : [];
   const carriedOut = new CarriedOut();
   const log = new Log('the-log', scheduler.random, options.numbering);
@@ -53,8 +55,8 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
     log,
     database,
     generations: new Generations(database),
-    judge: new Judge(database, log, used, usedPolicies, carriedOut),
-    models: used,
+    judge: new Judge(database, log, [...used, ...next], usedPolicies, carriedOut),
+    models: () => (scheduler.now >= (options.upgrade ?? Infinity) ? next : used),
     policies: usedPolicies,
     carriedOut,
     databaseNetwork: { faults: storage, isDown: false },
