@@ -38,6 +38,20 @@ export function befall(mishap: Mishap, world: World, processes: readonly Process
   });
 }
 
+/** Dies, or stands still for a while, at this very moment. */
+export function strike(id: string, { scheduler, options }: World, processes: readonly Process[]): void {
+  const process = processes.find((one) => one.id === id);
+  if (!process) return;
+  const time = scheduler.between(0, 10 * options.beat);
+  if (scheduler.chance(0.5)) {
+    process.crash();
+    scheduler.after(time, () => process.start());
+  } else {
+    process.pause();
+    scheduler.after(time, () => process.resume());
+  }
+}
+
 function steal({ scheduler, database, note }: World): void {
   const names = [...database.checkpoints.keys()];
   const name = names[Math.floor(scheduler.random() * names.length)];

@@ -91,6 +91,7 @@ export function expand(seed: number, scheduler: Scheduler, names: readonly strin
       lateEffects: rate(scheduler, 0.1),
       stalls: rate(scheduler, 0.1),
       stall: scheduler.pick([50, 1_000, 10_000]),
+      strikes: rate(scheduler, 0.2),
     },
     store: {
       latency: scheduler.pick([0.5, 5, 50]),

@@ -6,9 +6,11 @@
 import { noStream } from '../../src/eventstore/port.ts';
 import { Process } from './cluster.ts';
 import { happenings } from './happenings.ts';
-import { befall } from './mishaps.ts';
+import { befall, strike } from './mishaps.ts';
 import type { PlantedBug, RunOptions } from './options.ts';
 import { stopsOf, unrest } from './rest.ts';
+import { noStorageFaults } from './storage.ts';
+import { noStoreFaults } from './store.ts';
 import { createWorld, type World } from './world.ts';
 
 export interface RunResult {
@@ -23,7 +25,7 @@ export interface RunResult {
 }
 
 /** Milliseconds after which all must be at rest. */
-const calmTime = 120_000;
+const calmTime = 60_000;
 
 export async function run(
   seed: number,
@@ -36,6 +38,7 @@ export async function run(
   for (const process of processes) scheduler.after(scheduler.between(0, 1_000), () => process.start());
   growLog(world);
   for (const mishap of options.mishaps) befall(mishap, world, processes);
+  world.databaseNetwork.strike = (id) => strike(id, world, processes);
 
   const isWrong = (): boolean => judge.violations.length > 0;
   await scheduler.pass(options.turmoil, isWrong);
@@ -68,14 +71,8 @@ async function rest(world: World, processes: readonly Process[], isWrong: () => 
   const { scheduler, judge, databaseNetwork, storeNetwork, options } = world;
   world.note('from now on nothing goes wrong');
   databaseNetwork.isDown = false;
-  databaseNetwork.faults = {
-    ...databaseNetwork.faults,
-    lostRequests: 0,
-    lostAnswers: 0,
-    lateEffects: 0,
-    stalls: 0,
-  };
-  storeNetwork.faults = { ...storeNetwork.faults, stalls: 0, ends: 0, lostWakeups: 0, failures: 0 };
+  databaseNetwork.faults = { ...databaseNetwork.faults, ...noStorageFaults };
+  storeNetwork.faults = { ...storeNetwork.faults, ...noStoreFaults };
   for (const process of processes) {
     process.resume();
     process.start();

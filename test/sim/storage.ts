@@ -21,13 +21,19 @@ export interface StorageFaults {
   /** Takes `stall` longer. */
   readonly stalls: number;
   readonly stall: number;
+  /** Whoever asked for something that happens seldom is struck at the moment it happens, or would have happened. */
+  readonly strikes: number;
 }
 
 /** The network between instances and the database: `faults` may change at any time, and so may whether it is there. */
 export interface DatabaseNetwork {
   faults: StorageFaults;
   isDown: boolean;
+  /** Has something befall an instance. */
+  strike(instance: string): void;
 }
+
+export const noStorageFaults = { lostRequests: 0, lostAnswers: 0, lateEffects: 0, stalls: 0, strikes: 0 };
 
 class Unreachable extends Error {
   override readonly name = 'Unreachable';
@@ -65,8 +71,15 @@ export function simulatedStorage(
         });
       } else scheduler.after(delay(), carryOut);
     });
+  const seldom: Call = (happen) =>
+    call(() => {
+      const isStruck = scheduler.chance(network.faults.strikes);
+      if (isStruck) network.strike(instance.id);
+      if (isStruck && scheduler.chance(0.3)) throw new Unreachable('the instance was struck');
+      return happen();
+    });
   const later = (rest: () => void): void => void scheduler.after(scheduler.exponential(5), rest, instance);
-  return storageOf(database, generations, log, call, instance.id, later);
+  return storageOf(database, generations, log, { call, seldom }, instance.id, later);
 }
 
 /** Without a network. */
@@ -75,14 +88,9 @@ export const immediateStorage = (
   generations: Generations,
   log: string,
 ): ProjectionStorage =>
-  storageOf(
-    database,
-    generations,
-    log,
-    async (happen) => happen(),
-    'somebody',
-    (rest) => rest(),
-  );
+  storageOf(database, generations, log, { call: atOnce, seldom: atOnce }, 'somebody', (rest) => rest());
+
+const atOnce: Call = async (happen) => happen();
 
 type Outcome<R> = { readonly result: R } | { readonly error: Error };
 
@@ -98,33 +106,33 @@ function storageOf(
   database: Database,
   generations: Generations,
   log: string,
-  call: Call,
+  { call, seldom }: { readonly call: Call; readonly seldom: Call },
   writer: string,
   later: (rest: () => void) => void,
 ): ProjectionStorage {
   return {
     prepare: (models) =>
-      call(() => {
+      seldom(() => {
         database.follow(log);
         generations.prepare(models);
       }),
     load: (_, generation, keys) => call(() => database.load(generation, keys)),
-    parkedScopes: (generation) => call(() => database.parkedScopes(generation)),
+    parkedScopes: (generation) => seldom(() => database.parkedScopes(generation)),
     write: (batch) => call(() => database.write(writer, batch, later)),
     move: (held, from, to) => call(() => database.move(writer, held, from, to)),
     beat: (beat) => call(() => database.beat(beat)),
-    claim: (name, instance) => call(() => database.claim(name, instance, log)),
-    release: (held, instance) => call(() => database.release(held, instance)),
-    leave: (instance) => call(() => database.leave(instance)),
-    seek: (held) => call(() => database.seek(held)),
-    fail: (held, failure) => call(() => database.fail(held, failure)),
-    setStage: (held, generation, stage) => call(() => generations.setStage(held, generation, stage)),
+    claim: (name, instance) => seldom(() => database.claim(name, instance, log)),
+    release: (held, instance) => seldom(() => database.release(held, instance)),
+    leave: (instance) => seldom(() => database.leave(instance)),
+    seek: (held) => seldom(() => database.seek(held)),
+    fail: (held, failure) => seldom(() => database.fail(held, failure)),
+    setStage: (held, generation, stage) => seldom(() => generations.setStage(held, generation, stage)),
     noteProgress: () => call(() => undefined),
-    index: () => call(() => undefined),
-    compare: (model, generation) => call(() => generations.compare(model, generation)),
-    freeze: (generation) => call(() => generations.freeze(generation)),
-    swap: (held, generation) => call(() => generations.swap(held, generation)),
-    drop: (held, generation) => call(() => generations.drop(held, generation)),
+    index: () => seldom(() => undefined),
+    compare: (model, generation) => seldom(() => generations.compare(model, generation)),
+    freeze: (generation) => seldom(() => generations.freeze(generation)),
+    swap: (held, generation) => seldom(() => generations.swap(held, generation)),
+    drop: (held, generation) => seldom(() => generations.drop(held, generation)),
     generations: () => call(() => database.existing()),
     positions: (names) => call(() => database.positions(names)),
   };

@@ -27,6 +27,8 @@ export interface StoreFaults {
   readonly failures: number;
 }
 
+export const noStoreFaults = { stalls: 0, ends: 0, lostWakeups: 0, failures: 0 };
+
 export interface StoreNetwork {
   faults: StoreFaults;
   /** Milliseconds between looks for events that nobody was woken for. */

@@ -59,7 +59,7 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
     models: () => (scheduler.now >= (options.upgrade ?? Infinity) ? next : used),
     policies: usedPolicies,
     carriedOut,
-    databaseNetwork: { faults: storage, isDown: false },
+    databaseNetwork: { faults: storage, isDown: false, strike: () => undefined },
     storeNetwork: { faults: store, poll, largestBatch },
     lines,
     note: (line) => void lines.push(`${Math.round(scheduler.now)} ${line}`),
