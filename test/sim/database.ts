@@ -42,8 +42,12 @@ export interface Observer {
 
 /** Mistakes that are put in on purpose, to see that they are found. */
 export type DatabaseBug =
-  /** Whoever writes may. */
+  /** Whoever writes may, from wherever. */
   | 'no-fencing'
+  /** Whoever has it may write, from wherever. */
+  | 'any-position'
+  /** Whoever is where the checkpoint is may write. */
+  | 'any-epoch'
   /** A claim leaves the epoch as it is. */
   | 'same-epoch'
   /** The checkpoint is moved in one transaction, the rows follow in another. */
@@ -187,9 +191,10 @@ export class Database {
   }
 
   #advance(held: Held, from: Position, to: Position): boolean {
-    const stored = this.bug === 'no-fencing' ? this.checkpoints.get(held.name) : this.#own(held);
-    if (!stored) return false;
-    if (this.bug !== 'no-fencing' && comparePositions(stored.position, from) !== 0) return false;
+    const anyEpoch = this.bug === 'no-fencing' || this.bug === 'any-epoch';
+    const anyPosition = this.bug === 'no-fencing' || this.bug === 'any-position';
+    const stored = anyEpoch ? this.checkpoints.get(held.name) : this.#own(held);
+    if (!stored || (!anyPosition && comparePositions(stored.position, from) !== 0)) return false;
     this.checkpoints.set(held.name, { ...stored, position: to });
     return true;
   }

@@ -24,8 +24,14 @@ export interface RunResult {
   readonly time: number;
 }
 
-/** Milliseconds after which all must be at rest. */
+/** Milliseconds after which all must be at rest once nothing goes wrong any more … */
 const calmTime = 60_000;
+/** … and after new events: sooner than by looking now and then. */
+const promptTime = 8_000;
+/** So much longer than the turmoil the log grows, for something to be left to do in peace. */
+const aftermath = 0.1;
+
+const isWrong = ({ judge }: World): boolean => judge.violations.length > 0;
 
 export async function run(
   seed: number,
@@ -36,13 +42,20 @@ export async function run(
   const { scheduler, options, judge } = world;
   const processes = Array.from({ length: options.instances }, (_, place) => new Process(world, place));
   for (const process of processes) scheduler.after(scheduler.between(0, 1_000), () => process.start());
-  growLog(world);
+  growLog(world, options.events, options.turmoil * (1 + aftermath));
   for (const mishap of options.mishaps) befall(mishap, world, processes);
   world.databaseNetwork.strike = (id) => strike(id, world, processes);
 
-  const isWrong = (): boolean => judge.violations.length > 0;
-  await scheduler.pass(options.turmoil, isWrong);
-  if (!isWrong()) await rest(world, processes, isWrong);
+  await scheduler.pass(options.turmoil, () => isWrong(world));
+  if (!isWrong(world)) {
+    await endTurmoil(world, processes);
+    await rest(world, processes, calmTime);
+  }
+  if (!isWrong(world)) {
+    growLog(world, 10, 500);
+    await scheduler.pass(500, () => isWrong(world));
+    await rest(world, processes, promptTime);
+  }
   for (const process of processes) process.crash();
   return {
     options,
@@ -54,21 +67,20 @@ export async function run(
   };
 }
 
-/** Appends, at any time until shortly after the turmoil, so that something remains to be done in peace. */
-function growLog({ scheduler, options, log }: World): void {
-  for (let n = 0; n < options.events; n++) {
-    scheduler.after(scheduler.between(0, options.turmoil * 1.1), () => {
+/** Appends that many events within a time. */
+function growLog({ scheduler, log }: World, events: number, within: number): void {
+  for (let n = 0; n < events; n++) {
+    scheduler.after(scheduler.between(0, within), () => {
       const { stream, type, data } = scheduler.pick(happenings());
-      const id = `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}`;
-      log.append(stream, log.stream(stream).at(-1)?.revision ?? noStream, [
-        { id, type, data, metadata: '{}' },
-      ]);
+      const id = `00000000-0000-4000-8000-${log.events.length.toString(16).padStart(12, '0')}`;
+      const end = log.stream(stream).at(-1)?.revision ?? noStream;
+      log.append(stream, end, [{ id, type, data, metadata: '{}' }]);
     });
   }
 }
 
-async function rest(world: World, processes: readonly Process[], isWrong: () => boolean): Promise<void> {
-  const { scheduler, judge, databaseNetwork, storeNetwork, options } = world;
+async function endTurmoil(world: World, processes: readonly Process[]): Promise<void> {
+  const { scheduler, databaseNetwork, storeNetwork, options } = world;
   world.note('from now on nothing goes wrong');
   databaseNetwork.isDown = false;
   databaseNetwork.faults = { ...databaseNetwork.faults, ...noStorageFaults };
@@ -77,15 +89,20 @@ async function rest(world: World, processes: readonly Process[], isWrong: () => 
     process.resume();
     process.start();
   }
-  await scheduler.pass(options.turmoil * 0.1, isWrong);
+  await scheduler.pass(options.turmoil * aftermath, () => isWrong(world));
+}
+
+/** Everything must be where it belongs, at last. */
+async function rest(world: World, processes: readonly Process[], within: number): Promise<void> {
+  const { scheduler, judge } = world;
+  const from = scheduler.now;
   const ends = stopsOf(world);
-  const calmFrom = scheduler.now;
   let why = unrest(world, processes, ends);
-  while (why !== undefined && !isWrong() && scheduler.now < calmFrom + calmTime) {
-    await scheduler.pass(200, isWrong);
+  while (why !== undefined && !isWrong(world) && scheduler.now < from + within) {
+    await scheduler.pass(200, () => isWrong(world));
     why = unrest(world, processes, ends);
   }
   for (const process of processes) world.note(process.describe());
-  if (why !== undefined) judge.violation(`after ${calmTime / 1_000} s without faults: ${why}`);
+  if (why !== undefined) judge.violation(`after ${within / 1_000} s without faults: ${why}`);
   judge.compareAll();
 }
