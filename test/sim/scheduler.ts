@@ -60,7 +60,8 @@ export class Scheduler {
   async pass(ms: number, done?: () => boolean): Promise<boolean> {
     const end = this.#now + ms;
     await settled();
-    while (!done?.()) {
+    for (;;) {
+      if (done?.()) return true;
       const entry = this.#entries.at(-1);
       if (!entry || entry.due > end) {
         this.#now = end;
@@ -69,7 +70,6 @@ export class Scheduler {
       this.#entries.pop();
       await this.#step(entry);
     }
-    return true;
   }
 
   #insert(entry: Entry): void {
