@@ -6,6 +6,7 @@ import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
 import { checkpointName } from '../../src/projections/engine/storage.ts';
 import type { Delays } from '../../src/projections/engine/timing.ts';
+import { flaky } from './models.ts';
 import type { World } from './world.ts';
 import { simulatedBus } from './commands.ts';
 import { Instance } from './instance.ts';
@@ -105,8 +106,9 @@ export class Process {
       pendingRows: options.pendingRows,
     };
     const delays: Partial<Delays> = { beat: options.beat, lease: 4 * options.beat };
+    const failures = (): number => (scheduler.chance(options.flakiness) ? scheduler.whole(1, 2) : 0);
     for (;;) {
-      this.#models = this.#world.models();
+      this.#models = this.#world.models().map((model) => flaky(model, failures));
       try {
         this.#projections = await startProjections({
           store,

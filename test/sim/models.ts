@@ -1,5 +1,6 @@
 /** Read models in which a mistake shows: an event counted twice, left out, out of order, or taken in where it must not. */
 import type { EventType } from '../../src/domain/events.ts';
+import { formatPosition } from '../../src/eventstore/port.ts';
 import { additive } from '../../src/projections/engine/additive.ts';
 import {
   defineReadModel,
@@ -112,3 +113,18 @@ const strict = defineReadModel({
 const isTooMuch = ({ revision }: LoggedEvent): boolean => revision === 9;
 
 export const models: readonly ReadModel[] = [counter, sums, trail, fleeting, brittle, strict, balance, stock];
+
+/** The same read model, whose fold fails once or twice for some events, and then does not: nothing may come of it. */
+export function flaky(model: ReadModel, failures: () => number): ReadModel {
+  const left = new Map<string, number>();
+  return {
+    ...model,
+    fold(row, logged, key) {
+      const event = formatPosition(logged.position);
+      const more = left.get(event) ?? failures();
+      left.set(event, more - 1);
+      if (more > 0) throw new Error('not this time');
+      return model.fold(row, logged, key);
+    },
+  };
+}

@@ -32,6 +32,8 @@ export interface RunOptions {
   /** How fast the clock of the instance in each place goes. */
   readonly paces: readonly number[];
   readonly models: readonly string[];
+  /** Of events whose fold fails once or twice. */
+  readonly flakiness: number;
   readonly policies: boolean;
   /** From when on processes that are started know the next version of every read model; undefined: never. */
   readonly upgrade: number | undefined;
@@ -79,6 +81,7 @@ export function expand(seed: number, scheduler: Scheduler, names: readonly strin
     instances,
     paces: Array.from({ length: instances }, () => scheduler.pick([1, scheduler.between(0.8, 1.25)])),
     models: someOf(scheduler, names),
+    flakiness: rate(scheduler, 0.1),
     policies: scheduler.chance(0.4),
     upgrade: perhaps(0.25, turmoil),
     events: scheduler.whole(10, 250),
