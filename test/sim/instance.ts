@@ -8,6 +8,8 @@ export class Instance implements Owner {
   readonly #scheduler: Scheduler;
   #state: Owner['state'] = 'running';
   #held: Entry[] = [];
+  /** Node keeps signals that somebody listens to, and all that hangs on them: the dead must not listen. */
+  readonly #waiting = new Set<() => void>();
 
   /** `pace`: how fast its clock goes. `isDeaf`: a planted bug, its code does not hear what should end its waiting. */
   constructor(id: string, scheduler: Scheduler, { pace = 1, isDeaf = false } = {}) {
@@ -46,14 +48,18 @@ export class Instance implements Owner {
   kill(): void {
     this.#state = 'dead';
     this.#held = [];
+    for (const forget of this.#waiting) forget();
+    this.#waiting.clear();
   }
 
   /** Until then, or the signal aborts; not while it is paused, and never if it dies. */
   wait(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
+      const forget = (): void => signal?.removeEventListener('abort', abort);
       const over = (): void => {
-        signal?.removeEventListener('abort', abort);
+        forget();
+        this.#waiting.delete(forget);
         resolve();
       };
       const cancel = this.#scheduler.after(ms, over, this);
@@ -62,6 +68,7 @@ export class Instance implements Owner {
         over();
       };
       signal?.addEventListener('abort', abort);
+      this.#waiting.add(forget);
     });
   }
 }
