@@ -1,6 +1,6 @@
 /** Processes: each runs the real engine on a simulated machine, dies, is paused or stopped, and is started again. */
 import { policyCheckpointName, runPolicy } from '../../src/application/policy-runner.ts';
-import { comparePositions, formatPosition } from '../../src/eventstore/port.ts';
+import { comparePositions, formatPosition, type Position } from '../../src/eventstore/port.ts';
 import { type Projections, startProjections } from '../../src/projections/engine/engine.ts';
 import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
@@ -45,6 +45,11 @@ export class Process {
       ?.status()
       .map(({ name, generation, state }) => `${name}/${generation} ${state}`);
     return `${this.id} (${this.#instance?.state}) leads ${this.#projections?.leading().join(', ')}; ${status?.join(', ')}`;
+  }
+
+  /** Whether its clients are told that everything is handled up to a position. */
+  async reached(name: string, position: Position): Promise<void> {
+    await this.#projections?.progress.reached(name, position, new AbortController().signal);
   }
 
   start(): void {

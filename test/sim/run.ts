@@ -3,7 +3,9 @@
  * is committed must be right at every moment. Then nothing goes wrong any more, and everything must come to rest where
  * it endss within a time.
  */
+import { policyCheckpointName } from '../../src/application/policy-runner.ts';
 import { noStream } from '../../src/eventstore/port.ts';
+import { checkpointName } from '../../src/projections/engine/storage.ts';
 import { Process } from './cluster.ts';
 import { happenings } from './happenings.ts';
 import { befall, strike } from './mishaps.ts';
@@ -28,6 +30,8 @@ export interface RunResult {
 const calmTime = 60_000;
 /** … and after new events: sooner than by looking now and then. */
 const promptTime = 8_000;
+/** … and in which who waits for what is there is told so. */
+const toldTime = 3_000;
 /** So much longer than the turmoil the log grows, for something to be left to do in peace. */
 const aftermath = 0.1;
 
@@ -52,9 +56,12 @@ export async function run(
     await rest(world, processes, calmTime);
   }
   if (!isWrong(world)) {
+    // What hung when the turmoil ended, on its way there or back, has been answered by now.
+    await scheduler.pass(2 * options.storage.stall + options.store.stall, () => isWrong(world));
     growLog(world, 10, 500);
     await scheduler.pass(500, () => isWrong(world));
     await rest(world, processes, promptTime);
+    await tellEverybody(world, processes);
   }
   for (const process of processes) process.crash();
   return {
@@ -105,4 +112,21 @@ async function rest(world: World, processes: readonly Process[], within: number)
   for (const process of processes) world.note(process.describe());
   if (why !== undefined) judge.violation(`after ${within / 1_000} s without faults: ${why}`);
   judge.compareAll();
+}
+
+/** Whoever waits for the end of the log, anywhere, must hear that it is reached. */
+async function tellEverybody(world: World, processes: readonly Process[]): Promise<void> {
+  const { scheduler, judge, log, policies } = world;
+  const ends = stopsOf(world);
+  const models = world.models().filter(({ name }) => !ends.has(name));
+  const waiting = new Set<string>();
+  for (const process of processes) {
+    for (const name of [...models.map(checkpointName), ...policies.map(policyCheckpointName)]) {
+      const waiter = `${process.id} for ${name}`;
+      waiting.add(waiter);
+      void process.reached(name, log.end).then(() => waiting.delete(waiter));
+    }
+  }
+  await scheduler.pass(toldTime, () => waiting.size === 0);
+  if (waiting.size > 0 && !isWrong(world)) judge.violation(`still waiting: ${[...waiting].join(', ')}`);
 }
