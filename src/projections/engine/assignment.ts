@@ -12,7 +12,9 @@ export function assign({ instances, leases }: Pick<Cluster, 'instances' | 'lease
   }
   const owners = new Map(leases.map(({ name, owner }) => [name, owner]));
   const willing = new Set([...able.values()].flat());
-  const share = Math.ceil(able.size / Math.max(1, willing.size));
+  const share = Math.floor(able.size / Math.max(1, willing.size));
+  // So many may have one more.
+  let more = able.size % Math.max(1, willing.size);
   const load = new Map<string, number>();
   const loadOf = (id: string): number => load.get(id) ?? 0;
   const assigned = new Map<string, string>();
@@ -24,7 +26,12 @@ export function assign({ instances, leases }: Pick<Cluster, 'instances' | 'lease
   const names = [...able.keys()].toSorted();
   for (const name of names) {
     const owner = owners.get(name);
-    if (owner !== undefined && able.get(name)?.includes(owner) && loadOf(owner) < share) give(name, owner);
+    if (owner === undefined || !able.get(name)?.includes(owner) || loadOf(owner) > share) continue;
+    if (loadOf(owner) === share) {
+      if (more === 0) continue;
+      more--;
+    }
+    give(name, owner);
   }
   for (const name of names) {
     if (assigned.has(name)) continue;

@@ -91,16 +91,17 @@ export async function compare(
                from ${tableName(serving.table_name)} t) b
          full join (select jsonb_build_array(${key}) as k, t.position, t::text as row
                     from ${tableName(generation.table)} t) a on a.k = b.k
-         where coalesce(b.position, 0) <= $1 and coalesce(a.position, 0) <= $1
+         -- What the one that is ahead does not have, it may have removed after that position.
+         where coalesce(b.position, $2) <= $1 and coalesce(a.position, $3) <= $1
        )
        select count(before) as before_rows, count(after) as after_rows,
          sum(hashtextextended(before, 0)::numeric)::text as before_sum,
          sum(hashtextextended(after, 0)::numeric)::text as after_sum,
          count(*) filter (where before is distinct from after) as differences,
-         (select json_agg(json_build_object('key', k::text, 'before', before, 'after', after))
+         (select json_agg(json_strip_nulls(json_build_object('key', k::text, 'before', before, 'after', after)))
           from (select * from pairs where before is distinct from after limit ${mostExamples}) e) as examples
        from pairs`,
-      [through.commit],
+      [through.commit, theirs.commit, ours.commit],
     );
     const [row] = rows;
     if (!row) throw new Error('the database did not answer');
