@@ -51,6 +51,8 @@ interface Led {
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #led = new Map<string, Led>();
+  /** Claims under way: one that has to wait for somebody's transaction holds up neither the others nor the next beat. */
+  readonly #claims = new Map<string, Promise<void>>();
   /** Until when what has failed here is not tried again. */
   readonly #resting = new Map<string, number>();
   #nudge = new AbortController();
@@ -72,27 +74,45 @@ export class LeaseKeeper {
   /** Until the signal aborts; then everything is finished and given back. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { storage, instance, timing, delays, log } = this.#options;
-    let lastBeat = timing.monotonic();
+    const stop = (): void => this.#stopAll();
+    signal.addEventListener('abort', stop);
+    let alive = this.#aliveForNow();
     let failures = 0;
     while (!signal.aborted) {
-      const startedAt = timing.monotonic();
+      const next = this.#aliveForNow();
       try {
         await this.#beat(signal);
-        lastBeat = startedAt;
+        alive.abort();
+        alive = next;
         if (failures > 0) log('the database answers again');
         failures = 0;
       } catch (error) {
+        next.abort();
         if (failures++ === 0) log(`cannot say that this instance lives: ${errorText(error)}; trying again`);
-        if (timing.monotonic() - lastBeat > delays.lease) this.#stopAll();
       }
       const pause =
         failures > 0 ? backoff(timing, failures, delays.beat) : delays.beat * (0.9 + 0.2 * timing.random());
       await timing.sleep(pause, AbortSignal.any([signal, this.#nudge.signal]));
       if (this.#nudge.signal.aborted) this.#nudge = new AbortController();
     }
+    alive.abort();
+    signal.removeEventListener('abort', stop);
+    await Promise.all(this.#claims.values());
     this.#stopAll();
     await Promise.all(Array.from(this.#led.values(), ({ ended }) => ended));
     await storage.leave(instance).catch((error: unknown) => log(`while leaving: ${errorText(error)}`));
+  }
+
+  /** Everything stops when a lease has passed since now, however a beat hangs; unless that is called off. */
+  #aliveForNow(): AbortController {
+    const { timing, delays, log } = this.#options;
+    const called = new AbortController();
+    void timing.sleep(delays.lease, called.signal).then(() => {
+      if (called.signal.aborted) return;
+      log('this instance could not say for too long that it lives: others take over');
+      this.#stopAll();
+    });
+    return called;
   }
 
   #stopAll(): void {
@@ -114,11 +134,15 @@ export class LeaseKeeper {
     }
     const free = [...duties.values()].filter(({ name }) => {
       const owner = owners.get(name);
-      return (
-        assigned.get(name) === instance && !this.#led.has(name) && (owner === undefined || owner === instance)
-      );
+      const isOurs = assigned.get(name) === instance && (owner === undefined || owner === instance);
+      return isOurs && !this.#led.has(name) && !this.#claims.has(name);
     });
-    await Promise.all(free.map((duty) => this.#take(duty)));
+    for (const duty of free) {
+      this.#claims.set(
+        duty.name,
+        this.#take(duty).finally(() => this.#claims.delete(duty.name)),
+      );
+    }
     // What has come into being with this beat is said, and taken, at once.
     if ([...duties.keys()].some((name) => !before.has(name))) this.nudge();
   }
@@ -133,16 +157,17 @@ export class LeaseKeeper {
     return duties;
   }
 
+  /** Never rejects. */
   async #take(duty: Duty): Promise<void> {
-    const { storage, instance, onOtherLog } = this.#options;
+    const { storage, instance, log, onOtherLog } = this.#options;
     try {
       const held = await storage.claim(duty.name, instance);
       if (!held) return;
       const stop = new AbortController();
       this.#led.set(duty.name, { stop, ended: this.#lead(duty, held, stop.signal) });
     } catch (error) {
-      if (!(error instanceof OtherLog)) throw error;
-      onOtherLog?.(error);
+      if (error instanceof OtherLog) onOtherLog?.(error);
+      else log(`${duty.name} cannot be claimed: ${errorText(error)}`);
     }
   }
 
