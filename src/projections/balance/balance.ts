@@ -54,6 +54,8 @@ export const balance = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency'] },
   handles,
+  // Money that is said to be somebody's: better none of it new than some of it wrong.
+  onFailure: 'stop',
   keys: ({ event: { data } }) => [[data.member, data.currency]],
   fold(row, { event, revision }): BalanceRow {
     const { data } = event;

@@ -75,20 +75,23 @@ export class LeaseKeeper {
   /** Until the signal aborts; then everything is finished and given back. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { storage, instance, timing, delays, log } = this.#options;
-    let lastBeat = timing.monotonic();
+    const stop = (): void => this.#stopAll();
+    signal.addEventListener('abort', stop);
+    let alive = this.#aliveForNow();
     let failures = 0;
     // Not one for every beat: a signal that lives long remembers all that were ever composed of it.
     let pausing: { readonly nudge: AbortController; readonly signal: AbortSignal } | undefined;
     while (!signal.aborted) {
-      const startedAt = timing.monotonic();
+      const next = this.#aliveForNow();
       try {
         await this.#beat(signal);
-        lastBeat = startedAt;
+        alive.abort();
+        alive = next;
         if (failures > 0) log('the database answers again');
         failures = 0;
       } catch (error) {
+        next.abort();
         if (failures++ === 0) log(`cannot say that this instance lives: ${errorText(error)}; trying again`);
-        if (timing.monotonic() - lastBeat > delays.lease) this.#stopAll();
       }
       const pause =
         failures > 0 ? backoff(timing, failures, delays.beat) : delays.beat * (0.9 + 0.2 * timing.random());
@@ -97,9 +100,23 @@ export class LeaseKeeper {
       await timing.sleep(pause, pausing.signal);
       if (nudge.signal.aborted) this.#nudge = new AbortController();
     }
+    alive.abort();
+    signal.removeEventListener('abort', stop);
     this.#stopAll();
     await Promise.all(Array.from(this.#led.values(), ({ ended }) => ended));
     await storage.leave(instance).catch((error: unknown) => log(`while leaving: ${errorText(error)}`));
+  }
+
+  /** Everything stops when a lease has passed since now, however a beat hangs; unless that is called off. */
+  #aliveForNow(): AbortController {
+    const { timing, delays, log } = this.#options;
+    const called = new AbortController();
+    void timing.sleep(delays.lease, called.signal).then(() => {
+      if (called.signal.aborted) return;
+      log('this instance could not say for too long that it lives: others take over');
+      this.#stopAll();
+    });
+    return called;
   }
 
   #stopAll(): void {
