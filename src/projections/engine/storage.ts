@@ -239,6 +239,8 @@ export interface GenerationReport extends Generation {
   readonly position: Position;
   /** Instance that leads it now. */
   readonly owner: string | undefined;
+  /** Instances that live and can lead it. */
+  readonly able: readonly string[];
   readonly failure: Failure | undefined;
   readonly requestedAt: Date;
   readonly finishedAt: Date | undefined;
@@ -279,7 +281,10 @@ export class OperatorRefused extends Error {
  * OperatorRefused.
  */
 export interface ProjectionOperator {
+  /** All that are not dropped. */
   generations(): Promise<readonly GenerationReport[]>;
+  /** Also one that is dropped. */
+  generation(model: string, number: number): Promise<GenerationReport | undefined>;
   /** A new generation, to be built by whichever instance is able to; answers its number. */
   rebuild(model: ReadModel, options: { readonly dryRun: boolean }, who: string): Promise<number>;
   /** Pauses, resumes or cancels what is being built. */

@@ -1,0 +1,302 @@
+/** What operators do to read models, on a real Postgres with instances that fold. */
+import { describe, expect, test } from 'vitest';
+import { OperatorRefused } from '../../src/projections/engine/storage.ts';
+import { accruals, type Desk, faults, openDesk, streamOf, strict } from './support/operating.ts';
+
+const plantDifference = (desk: Desk) =>
+  desk.pool.query(`update tallyback.accruals_1 set total = total + 1 where member = 'ann'`);
+
+const refused = (reason: OperatorRefused['reason'], message: RegExp) =>
+  expect.objectContaining({ name: 'OperatorRefused', reason, message: expect.stringMatching(message) });
+
+describe('a rebuild', () => {
+  test('is verified, serves, and keeps what served before; the one before that is dropped', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n, 2n]);
+    const projections = await desk.start();
+    await desk.caughtUp(projections);
+    expect(await desk.operator.rebuild(accruals, { dryRun: false }, 'olga')).toBe(2);
+    const second = await desk.report(2, ({ state }) => state === 'serving');
+    expect(second.report?.comparison).toMatchObject({ rows: { before: 1n, after: 1n }, differences: 0n });
+    expect(second.report?.comparison?.checksum.before).toBe(second.report?.comparison?.checksum.after);
+    expect(second).toMatchObject({ events: 2n, parked: 0n, failure: undefined, able: ['test-1'] });
+    expect(second.finishedAt).toBeInstanceOf(Date);
+    await desk.accrue('ann', 'GBP', [3n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 6 GGG']);
+
+    expect(await desk.operator.rebuild(accruals, { dryRun: false }, 'olga')).toBe(3);
+    await desk.report(3, ({ state }) => state === 'serving');
+    const all = await desk.operator.generations();
+    expect(all.map(({ number, state }) => `${number} ${state}`)).toEqual(['2 kept', '3 serving']);
+    expect(await desk.operator.generation('accruals', 1)).toMatchObject({ state: 'dropped' });
+    expect(await desk.actions()).toEqual(['olga rebuild accruals/2', 'olga rebuild accruals/3']);
+  });
+
+  test('of what is being built already is refused; one that nobody works on can be cancelled later', async () => {
+    const desk = await openDesk();
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    await expect(desk.operator.rebuild(accruals, { dryRun: false }, 'olga')).rejects.toEqual(
+      refused('NOT_NOW', /accruals\/2 is being built already \(loading\)/),
+    );
+    expect(await desk.operator.generation('accruals', 2)).toMatchObject({ owner: undefined, able: [] });
+    await desk.operator.wish(accruals, 2, 'cancel', 'pit');
+    await desk.start();
+    await desk.report(2, ({ state }) => state === 'dropped');
+    expect(await desk.actions()).toEqual(['olga rebuild accruals/2', 'pit cancel accruals/2']);
+  });
+
+  test('as a dry run says what differs, and changes nothing', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n]);
+    await desk.accrue('bob', 'GBP', [1n]);
+    await desk.caughtUp(await desk.start());
+    await plantDifference(desk);
+    await desk.operator.rebuild(accruals, { dryRun: true }, 'olga');
+    const { report } = await desk.report(2, ({ state }) => state === 'dropped');
+    expect(report?.comparison).toMatchObject({ rows: { before: 2n, after: 2n }, differences: 1n });
+    expect(report?.comparison?.examples).toEqual([
+      { key: '["ann"]', before: '(ann,2,G,1)', after: '(ann,1,G,1)' },
+    ]);
+    expect(await desk.rows()).toEqual(['ann 2 G', 'bob 1 G']);
+    expect((await desk.operator.generations()).map(({ number }) => number)).toEqual([1]);
+  });
+
+  test('that differs waits, is accepted or cancelled; nothing else can be accepted', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n]);
+    await desk.caughtUp(await desk.start());
+    await plantDifference(desk);
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    await desk.report(2, ({ stage }) => stage === 'differs');
+    await desk.operator.wish(accruals, 2, 'cancel', 'olga');
+    await desk.report(2, ({ state }) => state === 'dropped');
+    expect(await desk.rows()).toEqual(['ann 2 G']);
+
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    await desk.report(3, ({ stage }) => stage === 'differs');
+    await desk.operator.accept(accruals, 3, 'olga');
+    await desk.report(3, ({ state }) => state === 'serving');
+    expect(await desk.rows()).toEqual(['ann 1 G']);
+    await expect(desk.operator.accept(accruals, 3, 'olga')).rejects.toEqual(refused('NOT_NOW', /is serving/));
+    await expect(desk.operator.accept(accruals, 2, 'olga')).rejects.toEqual(
+      refused('NOT_FOUND', /no accruals\/2/),
+    );
+    expect(await desk.actions()).toEqual([
+      'olga rebuild accruals/2',
+      'olga cancel accruals/2',
+      'olga rebuild accruals/3',
+      'olga accept accruals/3',
+    ]);
+  });
+
+  test('is paused where it is, and goes on from there', async () => {
+    const desk = await openDesk();
+    await desk.accrue(
+      'ann',
+      'GBP',
+      Array.from({ length: 300 }, () => 1n),
+    );
+    await desk.start({ rebuildEventsPerSecond: 200, rebuildLimits: { maxEvents: 10 } });
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    await desk.report(2, ({ position }) => position.commit > 0n);
+    await desk.operator.wish(accruals, 2, 'pause', 'olga');
+    const paused = await desk.report(2, ({ owner }) => owner === undefined);
+    expect(paused).toMatchObject({ state: 'building', stage: 'loading', wish: 'pause' });
+    expect(paused.position.commit).toBeLessThan(300n);
+    await expect(desk.operator.accept(accruals, 2, 'olga')).rejects.toEqual(refused('NOT_NOW', /is loading/));
+    await desk.operator.wish(accruals, 2, 'run', 'olga');
+    await desk.report(2, ({ state }) => state === 'serving');
+    expect(await desk.rows()).toEqual([`ann 300 ${'G'.repeat(300)}`]);
+    await expect(desk.operator.wish(accruals, 2, 'pause', 'olga')).rejects.toEqual(
+      refused('NOT_NOW', /is not being built: it is serving/),
+    );
+  });
+
+  test('of one that had stopped shows why; put right and resumed, it ends', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n]);
+    const projections = await desk.start({ models: [strict] });
+    await desk.report(1, ({ position }) => position.commit === 1n, 'strict');
+    faults.rows.add('ann');
+    await desk.operator.rebuild(strict, { dryRun: false }, 'olga');
+    const failed = await desk.report(2, ({ failure }) => failure !== undefined, 'strict');
+    expect(failed).toMatchObject({ state: 'building', stage: 'failed' });
+    expect(failed.failure).toMatchObject({
+      error: expect.stringContaining('no row for ann'),
+      stack: expect.stringContaining('operating.ts'),
+      at: { commit: 1n },
+    });
+    expect(projections.status().find(({ generation }) => generation === 2)?.name).toBe('strict');
+    faults.heal();
+    await desk.operator.wish(strict, 2, 'run', 'olga');
+    await desk.report(2, ({ state }) => state === 'serving', 'strict');
+  });
+});
+
+describe('a rollback', () => {
+  test('has what was kept catch up and serve again, different as it may be', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n]);
+    const projections = await desk.start();
+    await desk.caughtUp(projections);
+    await expect(desk.operator.rollback(accruals, 'olga')).rejects.toEqual(
+      refused('NOT_FOUND', /nothing to go back/),
+    );
+    await plantDifference(desk);
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    await desk.report(2, ({ stage }) => stage === 'differs');
+    await expect(desk.operator.rollback(accruals, 'olga')).rejects.toEqual(refused('NOT_NOW', /accruals\/2/));
+    await desk.operator.accept(accruals, 2, 'olga');
+    await desk.report(2, ({ state }) => state === 'serving');
+    await desk.accrue('ann', 'GBP', [5n]);
+    await desk.caughtUp(projections);
+
+    expect(await desk.operator.rollback(accruals, 'olga')).toBe(1);
+    await desk.report(1, ({ state }) => state === 'serving');
+    await desk.report(2, ({ state }) => state === 'kept');
+    // The planted difference is back, and what has come since is there.
+    expect(await desk.rows()).toEqual(['ann 7 GG']);
+    await desk.accrue('ann', 'GBP', [1n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 8 GGG']);
+    expect((await desk.actions()).at(-1)).toBe('olga rollback accruals/1');
+  });
+
+  test('to a generation of another version is refused', async () => {
+    const desk = await openDesk();
+    await desk.pool.query(`update tallyback.generation set version = 2, state = 'kept'`);
+    await expect(desk.operator.rollback(accruals, 'olga')).rejects.toEqual(
+      refused('NOT_FOUND', /of version 2, and this release folds 1/),
+    );
+  });
+});
+
+const ann = 'row:["ann"]';
+
+describe('what is parked', () => {
+  test('in a row is shown, refused while it fails, and folded in order while others go on', async () => {
+    const desk = await openDesk();
+    const projections = await desk.start();
+    await desk.accrue('ann', 'GBP', [1n]);
+    await desk.caughtUp(projections);
+    faults.rows.add('ann');
+    await desk.accrue('ann', 'EUR', [2n]);
+    await desk.accrue('bob', 'GBP', [4n]);
+    await desk.accrue('ann', 'GBP', [8n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 1 G', 'bob 4 G']);
+
+    const [scope, ...others] = await desk.operator.parked(accruals);
+    expect(others).toEqual([]);
+    expect(scope).toMatchObject({ model: 'accruals', generation: 1, scope: ann, events: 2n });
+    expect(scope?.first).toMatchObject({ stream: streamOf('ann', 'EUR'), revision: 0 });
+    expect(scope?.first.error).toContain('no row for ann');
+    expect(scope?.first.stack).toContain('operating.ts');
+    const events = await desk.operator.parkedEvents(accruals, 1, ann);
+    expect(events.map(({ stream, error }) => [stream, error === undefined])).toEqual([
+      [streamOf('ann', 'EUR'), false],
+      [streamOf('ann', 'GBP'), true],
+    ]);
+    expect(await desk.operator.generation('accruals', 1)).toMatchObject({ parked: 2n });
+
+    await expect(desk.operator.retryParked(accruals, ann, 'olga')).rejects.toEqual(
+      refused('STILL_FAILS', /event 0 of account-ann-EUR, still fails: no row for ann/),
+    );
+    expect(await desk.operator.parked()).toHaveLength(1);
+    faults.heal();
+    expect(await desk.operator.retryParked(accruals, ann, 'olga')).toBe(2);
+    expect(await desk.rows()).toEqual(['ann 11 GEG', 'bob 4 G']);
+    expect(await desk.operator.parked()).toEqual([]);
+    // The leader has forgotten what it knew of the row.
+    await desk.accrue('ann', 'EUR', [16n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 27 GEGE', 'bob 4 G']);
+    await expect(desk.operator.retryParked(accruals, ann, 'olga')).rejects.toEqual(
+      refused('NOT_FOUND', /nothing/),
+    );
+    expect(await desk.actions()).toEqual([`olga retry-parked accruals/1 ${ann}`]);
+  });
+
+  test('when folded leaves nothing that a rebuild would not make, and starts watches again', async () => {
+    const desk = await openDesk();
+    const projections = await desk.start();
+    faults.rows.add('ann').add('bob');
+    await desk.accrue('ann', 'GBP', [1n, 2n]);
+    await desk.accrue('bob', 'GBP', [1n]);
+    await desk.freeze('bob', 'GBP');
+    await desk.accrue('cid', 'GBP', [1n]);
+    await desk.caughtUp(projections);
+    const before = await desk.operator.generation('accruals', 1);
+    faults.heal();
+    await desk.operator.retryParked(accruals, ann, 'olga');
+    await desk.operator.retryParked(accruals, 'row:["bob"]', 'olga');
+    const after = await desk.operator.generation('accruals', 1);
+    expect(after?.incarnation).toBe((before?.incarnation ?? 0) + 2);
+    await desk.operator.rebuild(accruals, { dryRun: true }, 'olga');
+    const { report } = await desk.report(2, ({ state }) => state === 'dropped');
+    expect(report?.comparison).toMatchObject({ rows: { before: 2n, after: 2n }, differences: 0n });
+  });
+
+  test('of a stream goes to all its rows, except to those that are parked themselves, where it waits', async () => {
+    const desk = await openDesk();
+    const projections = await desk.start();
+    const euros = `stream:${streamOf('ann', 'EUR')}`;
+    await desk.accrue('bob', 'GBP', [1n]);
+    faults.streams.add(streamOf('ann', 'EUR'));
+    await desk.accrue('ann', 'EUR', [1n, 2n]);
+    await desk.caughtUp(projections);
+    faults.rows.add('ann');
+    await desk.accrue('ann', 'GBP', [4n]);
+    await desk.caughtUp(projections);
+    expect((await desk.operator.parked()).map(({ scope, events }) => [scope, events])).toEqual([
+      [ann, 1n],
+      [euros, 2n],
+    ]);
+    faults.heal();
+    expect(await desk.operator.retryParked(accruals, euros, 'olga')).toBe(2);
+    expect(await desk.rows()).toEqual(['bob 1 G']);
+    expect(await desk.operator.parked()).toMatchObject([{ scope: ann, events: 3n }]);
+    expect(await desk.operator.retryParked(accruals, ann, 'olga')).toBe(3);
+    expect(await desk.rows()).toEqual(['ann 7 EEG', 'bob 1 G']);
+  });
+
+  test('can be left out for good; what comes is folded', async () => {
+    const desk = await openDesk();
+    const projections = await desk.start();
+    faults.rows.add('ann');
+    await desk.accrue('ann', 'GBP', [1n, 2n]);
+    await desk.caughtUp(projections);
+    faults.heal();
+    await desk.accrue('ann', 'GBP', [4n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual([]);
+    expect(await desk.operator.dropParked(accruals, ann, 'olga')).toBe(3);
+    await desk.accrue('ann', 'GBP', [8n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 8 G']);
+    expect(await desk.actions()).toEqual([`olga drop-parked accruals/1 ${ann}`]);
+  });
+
+  test('is folded without losing or doubling anything while the leader writes', async () => {
+    const desk = await openDesk();
+    const projections = await desk.start({ limits: { maxEvents: 3 } });
+    for (let round = 0; round < 8; round++) {
+      faults.rows.add('ann');
+      await desk.accrue('ann', 'GBP', [1n, 1n]);
+      await desk.caughtUp(projections);
+      faults.heal();
+      const writing = (async () => {
+        for (let n = 0; n < 10; n++) await desk.accrue(n % 2 ? 'ann' : 'bob', 'GBP', [1n]);
+      })();
+      await desk.operator.retryParked(accruals, ann, 'olga');
+      await writing;
+      await desk.caughtUp(projections);
+      // What came before the retry is folded by it, what came after by the leader.
+      expect(await desk.rows()).toEqual([
+        `ann ${7 * (round + 1)} ${'G'.repeat(7 * (round + 1))}`,
+        `bob ${5 * (round + 1)} ${'G'.repeat(5 * (round + 1))}`,
+      ]);
+    }
+  });
+});
