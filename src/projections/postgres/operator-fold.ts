@@ -3,15 +3,10 @@ import type pg from 'pg';
 import { decodeEvent } from '../../domain/codec.ts';
 import { comparePositions, type Position, type RecordedEvent } from '../../eventstore/port.ts';
 import { errorText } from '../engine/errors.ts';
+import { OperatorRefused } from '../engine/operator.ts';
 import type { AnyRow, Key, LoggedEvent, ReadModel } from '../engine/read-model.ts';
 import { keyText } from '../engine/row-key.ts';
-import {
-  type Generation,
-  OperatorRefused,
-  type ParkedEvent,
-  parkedRow,
-  type StoredRow,
-} from '../engine/storage.ts';
+import { type Generation, type ParkedEvent, parkedRow, type StoredRow } from '../engine/storage.ts';
 import { plain } from './checkpoints.ts';
 import { keyColumns, keyParameters, Parameters, where } from './conditions.ts';
 import { columnParsers, decodeRow } from './row-codec.ts';

@@ -5,7 +5,8 @@
  */
 import pg from 'pg';
 import type { ReadModel } from '../engine/read-model.ts';
-import { type Generation, leaseName, OperatorRefused, type Wish } from '../engine/storage.ts';
+import { OperatorRefused } from '../engine/operator.ts';
+import { type Generation, leaseName, type Wish } from '../engine/storage.ts';
 import { recordAction } from './operator-action.ts';
 import { dropTable, makeGeneration, schemaLock } from './schema.ts';
 import { inTransaction } from './transaction.ts';

@@ -6,15 +6,9 @@
  */
 import type pg from 'pg';
 import type { EventStore } from '../../eventstore/port.ts';
+import { OperatorRefused, type ParkedScope } from '../engine/operator.ts';
 import type { ReadModel } from '../engine/read-model.ts';
-import {
-  type Generation,
-  type Held,
-  leaseName,
-  OperatorRefused,
-  type ParkedEvent,
-  type ParkedScope,
-} from '../engine/storage.ts';
+import { type Generation, type Held, leaseName, type ParkedEvent } from '../engine/storage.ts';
 import { readPosition } from './checkpoints.ts';
 import { recordAction } from './operator-action.ts';
 import { foldParked } from './operator-fold.ts';

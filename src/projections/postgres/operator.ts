@@ -1,7 +1,7 @@
 /** What operators do to read models, in Postgres. */
 import type pg from 'pg';
 import type { EventStore } from '../../eventstore/port.ts';
-import type { ProjectionOperator } from '../engine/storage.ts';
+import type { ProjectionOperator } from '../engine/operator.ts';
 import * as generations from './operator-generations.ts';
 import * as parked from './operator-parked.ts';
 import { generationReport, generationReports } from './operator-report.ts';

@@ -7,12 +7,8 @@ import { Catalog } from '../../../src/projections/engine/catalog.ts';
 import { type Projections, startProjections } from '../../../src/projections/engine/engine.ts';
 import { defineReadModel } from '../../../src/projections/engine/read-model.ts';
 import type { ReadModelReader } from '../../../src/projections/engine/reading.ts';
-import {
-  checkpointName,
-  type GenerationReport,
-  type ProjectionOperator,
-  type ProjectionStorage,
-} from '../../../src/projections/engine/storage.ts';
+import type { GenerationReport, ProjectionOperator } from '../../../src/projections/engine/operator.ts';
+import { checkpointName, type ProjectionStorage } from '../../../src/projections/engine/storage.ts';
 import type { Delays } from '../../../src/projections/engine/timing.ts';
 import { postgresOperator } from '../../../src/projections/postgres/operator.ts';
 import { readModelReader } from '../../../src/projections/postgres/reader.ts';
