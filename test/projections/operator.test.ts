@@ -97,7 +97,7 @@ describe('a rebuild', () => {
       'GBP',
       Array.from({ length: 300 }, () => 1n),
     );
-    await desk.start({ rebuildEventsPerSecond: 200, rebuildLimits: { maxEvents: 10 } });
+    await desk.start({ rebuildEventsPerSecond: 200 });
     await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
     await desk.report(2, ({ position }) => position.commit > 0n);
     await desk.operator.wish(accruals, 2, 'pause', 'olga');
