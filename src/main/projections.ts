@@ -5,7 +5,7 @@ import type { ReadModel } from '../projections/engine/read-model.ts';
 import { type Desk, modelOf, withDesk } from './projections-desk.ts';
 import { followBuild } from './projections-follow.ts';
 import { listProjections } from './projections-list.ts';
-import { parked } from './projections-parked.ts';
+import { parkedCommand } from './projections-parked.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage.ts';
 
@@ -40,12 +40,7 @@ function commandOf(args: readonly string[], flags: ProjectionFlags): (desk: Desk
   const [verb = '', name, ...rest] = args;
   if (verb !== 'rebuild' && flags.dryRun) throw new UsageError('--dry-run belongs to projections rebuild');
   if (verb === 'list' && args.length === 1) return listProjections;
-  if (verb === 'parked') {
-    const [, what, whose, scope, ...more] = args;
-    if (!['list', 'show', 'retry', 'drop'].includes(what ?? '') || more.length > 0) throw wrongUse();
-    const model = whose === undefined ? undefined : modelOf(whose);
-    return (desk) => parked(desk, what, model, scope);
-  }
+  if (verb === 'parked') return parkedCommand(args.slice(1));
   const action = actions.get(verb);
   if (!action || name === undefined || rest.length > 0) throw wrongUse();
   const model = modelOf(name);
