@@ -166,7 +166,7 @@ describe.each(servedStores)('a server on $name', ({ start }) => {
     }
   });
 
-  test('shows its projections, and rebuilds them, beside it and after it', async () => {
+  test('shows its projections, and rebuilds them, beside it and after it', { timeout: 120_000 }, async () => {
     const { connection, end } = await serve(store.env);
     const before = (await balances(connection)).length;
     const member = randomUUID();

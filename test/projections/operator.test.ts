@@ -1,6 +1,6 @@
 /** What operators do to read models, on a real Postgres with instances that fold. */
 import { describe, expect, test } from 'vitest';
-import { OperatorRefused } from '../../src/projections/engine/operator.ts';
+import type { OperatorRefused } from '../../src/projections/engine/operator.ts';
 import { accruals, type Desk, faults, openDesk, streamOf, strict } from './support/operating.ts';
 
 const plantDifference = (desk: Desk) =>
