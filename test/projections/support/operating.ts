@@ -62,6 +62,7 @@ const quick: Partial<Delays> = {
 };
 
 export interface Desk {
+  readonly url: string;
   readonly pool: pg.Pool;
   readonly store: EventStore;
   readonly storage: ProjectionStorage;
@@ -107,6 +108,7 @@ export async function openDesk(): Promise<Desk> {
     void (await historian.append(happenings(member, currency, events)));
   let instances = 0;
   return {
+    url: database.url,
     pool,
     store,
     storage,
