@@ -113,6 +113,22 @@ describe('a rebuild', () => {
     );
   });
 
+  test('is built by one that leads nothing else, and left to the others when it serves', async () => {
+    const desk = await openDesk();
+    await desk.accrue('ann', 'GBP', [1n, 2n]);
+    const helper = await desk.start({ leads: ({ state }) => state === 'building' });
+    await desk.operator.rebuild(accruals, { dryRun: false }, 'olga');
+    // The other one has not been folded by anybody.
+    await desk.report(2, ({ state }) => state === 'serving');
+    await desk.report(2, ({ owner }) => owner === undefined);
+    expect(helper.leading()).toEqual([]);
+    const projections = await desk.start();
+    await desk.accrue('ann', 'GBP', [4n]);
+    await desk.caughtUp(projections);
+    expect(await desk.rows()).toEqual(['ann 7 GGG']);
+    expect(await desk.operator.generation('accruals', 2)).toMatchObject({ owner: 'test-2' });
+  });
+
   test('of one that had stopped shows why; put right and resumed, it ends', async () => {
     const desk = await openDesk();
     await desk.accrue('ann', 'GBP', [1n]);
@@ -132,6 +148,20 @@ describe('a rebuild', () => {
     await desk.operator.wish(strict, 2, 'run', 'olga');
     await desk.report(2, ({ state }) => state === 'serving', 'strict');
   });
+});
+
+test('what has failed here is not held against this instance when another one leads it', async () => {
+  const desk = await openDesk();
+  await desk.accrue('ann', 'GBP', [1n]);
+  faults.rows.add('ann');
+  const rests = { beat: 30, lease: 3_000, afterFailure: 60_000, longestRetry: 20 };
+  const first = await desk.start({ models: [strict], delays: rests });
+  const stateIn = ({ status }: typeof first) => status().map(({ state }) => state);
+  await expect.poll(() => stateIn(first), { timeout: 10_000 }).toEqual(['failed']);
+  faults.heal();
+  const second = await desk.start({ models: [strict], delays: rests });
+  await expect.poll(() => stateIn(second), { timeout: 10_000 }).toEqual(['live']);
+  await expect.poll(() => stateIn(first), { timeout: 10_000 }).toEqual(['standby']);
 });
 
 describe('a rollback', () => {
