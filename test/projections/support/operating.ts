@@ -1,13 +1,17 @@
 /** A database with a log, a read model that fails on demand, and an operator. */
 import pg from 'pg';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { EventStore } from '../../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../../src/eventstore/postgres/postgres-event-store.ts';
 import { Catalog } from '../../../src/projections/engine/catalog.ts';
 import { type Projections, startProjections } from '../../../src/projections/engine/engine.ts';
 import { defineReadModel } from '../../../src/projections/engine/read-model.ts';
 import type { ReadModelReader } from '../../../src/projections/engine/reading.ts';
-import type { GenerationReport, ProjectionOperator } from '../../../src/projections/engine/operator.ts';
+import type {
+  GenerationReport,
+  OperatorRefused,
+  ProjectionOperator,
+} from '../../../src/projections/engine/operator.ts';
 import { checkpointName, type ProjectionStorage } from '../../../src/projections/engine/storage.ts';
 import type { Delays } from '../../../src/projections/engine/timing.ts';
 import { postgresOperator } from '../../../src/projections/postgres/operator.ts';
@@ -174,3 +178,7 @@ const happenings = (
   events: readonly ReturnType<typeof accountEvent>[],
 ): Parameters<Historian['append']>[0] =>
   events.map((event) => ({ stream: streamOf(member, currency), event }));
+
+/** What an action is refused with. */
+export const refused = (reason: OperatorRefused['reason'], message: RegExp) =>
+  expect.objectContaining({ name: 'OperatorRefused', reason, message: expect.stringMatching(message) });
