@@ -3,6 +3,7 @@ import type { CommandBus } from '../application/commands.ts';
 import type { PositionTokens } from '../application/position-token.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
 import type { Position } from '../eventstore/port.ts';
+import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { Progress, ReadModelReader } from '../projections/engine/reading.ts';
 import type { Rpc } from './handler.ts';
 import type { ApiLimits } from './limits.ts';
@@ -15,6 +16,9 @@ export interface ApiDependencies {
   readonly head: () => Promise<Position>;
   readonly tokens: PositionTokens;
   readonly refusedRecords: RefusedRecords;
+  readonly operator: ProjectionOperator;
+  /** Projections that this process cannot go on with, such as "balance/2". Default: none. */
+  readonly failedProjections?: (() => readonly string[]) | undefined;
   /** Names of the policies' checkpoints, such as "policy:order-rebate". */
   readonly policies: readonly string[];
   readonly clock: () => Date;

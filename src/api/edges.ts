@@ -5,6 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Names an unexpected error in the answer and in the log. */
 export const systemErrorId = (): string => randomUUID();
 
+/** Waits for so long; ends early, without an error, when the signal aborts. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  delay(ms, undefined, { signal }).catch(() => undefined);
+
 /** Waits for a random time up to that many milliseconds; ends early, without an error, when the signal aborts. */
 export const pauseUpTo = (ms: number, signal: AbortSignal): Promise<void> =>
-  delay(ms * Math.random(), undefined, { signal }).catch(() => undefined);
+  pause(ms * Math.random(), signal);

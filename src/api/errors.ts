@@ -180,8 +180,11 @@ const refusalCodes = {
   invalid: status.INVALID_ARGUMENT,
 } as const satisfies Record<Refusal['class'], status>;
 
-/** A command the domain refused. `subject` says what it was about, such as the kind of aggregate. */
-export function refused(refusal: Refusal, subject: string, position: string): ApiError {
+/**
+ * A command the domain refused, or what an operator asked for. `subject` says what it was about, such as the kind of
+ * aggregate; `position`: token of what it was decided on.
+ */
+export function refused(refusal: Refusal, subject: string, position?: string): ApiError {
   const { reason, message } = refusal;
   const description = cleanText(message);
   const details = {
@@ -195,7 +198,10 @@ export function refused(refusal: Refusal, subject: string, position: string): Ap
     ],
     invalid: () => [badRequest([{ field: '', description, reason }])],
   }[refusal.class]();
-  return new ApiError(refusalCodes[refusal.class], reason, message, { details, position });
+  return new ApiError(refusalCodes[refusal.class], reason, message, {
+    details,
+    ...(position === undefined ? {} : { position }),
+  });
 }
 
 /**

@@ -10,6 +10,8 @@ import type { StopSignal } from './stop-signal.ts';
 export interface Health {
   /** All services at once: a projection that lags is no reason to take a server out. */
   set(serving: boolean): void;
+  /** The service "projections": whether none has failed here. A failed one takes no other service out. */
+  setProjections(well: boolean): void;
 }
 
 /** Their streams know nothing of our stopping, and an open stream holds up the shutdown: end them too. */
@@ -44,6 +46,9 @@ function endingStreams(server: Server, stopping: StopSignal): Pick<Server, 'addS
   };
 }
 
+/** Not a service of the contract: a name to ask health for. */
+const projections = 'projections';
+
 export function addHealthAndReflection(
   server: Server,
   services: readonly string[],
@@ -52,7 +57,9 @@ export function addHealthAndReflection(
   const target = endingStreams(server, stopping);
   // Empty: the server as a whole.
   const names = ['', ...services];
-  const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'NOT_SERVING'])));
+  const all = [...names, projections];
+  const health = new HealthImplementation(Object.fromEntries(all.map((name) => [name, 'NOT_SERVING'])));
+  let projectionsWell = false;
   health.addToServer(target);
   new ReflectionService(loadFileDescriptorSetFromBuffer(descriptorBytes), {
     services: [...services],
@@ -60,6 +67,11 @@ export function addHealthAndReflection(
   return {
     set: (serving) => {
       for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    },
+    setProjections: (well) => {
+      // Every call is told to all who watch.
+      if (well !== projectionsWell) health.setStatus(projections, well ? 'SERVING' : 'NOT_SERVING');
+      projectionsWell = well;
     },
   };
 }

@@ -1,5 +1,6 @@
 /** The gRPC server: all services on one port, and how it goes down. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { projectionAdminService } from './admin/service.ts';
 import { commandServices } from './commands/services.ts';
 import type { ApiContext, ApiDependencies } from './context.ts';
 import { systemErrorId } from './edges.ts';
@@ -35,7 +36,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const stopping = new StopSignal();
   const rpc = new Rpc({ stopping, log: options.log, newErrorId: options.newErrorId ?? systemErrorId });
   const context: ApiContext = { ...options, limits, rpc };
-  const services = [...commandServices(context), ...queryServices(context), ingestService(context)];
+  const services = [
+    ...commandServices(context),
+    ...queryServices(context),
+    ingestService(context),
+    projectionAdminService(context),
+  ];
 
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxReceiveBytes,
@@ -67,6 +73,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   if (!loopback.test(host)) options.log(`the gRPC API listens on ${host} without TLS or authentication`);
   const port = await bind(server, options.listen);
   health.set(true);
+  const look = (): void => health.setProjections((options.failedProjections?.() ?? []).length === 0);
+  look();
+  const looking = setInterval(look, 1_000);
 
   let stopped: Promise<void> | undefined;
   return {
@@ -75,7 +84,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
 
   async function shutDown(graceMs: number): Promise<void> {
+    clearInterval(looking);
     health.set(false);
+    health.setProjections(false);
     // Says goodbye to every connection, and destroys those that are still there when the grace is over. By itself
     // forceShutdown would not: without channelz grpc-js (1.14.7) does not know its connections there.
     server.drain(`${host}:${port}`, graceMs);

@@ -29,8 +29,13 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
                    --rebate-bps N --hold-days N [--withdraw-monthly MINOR] [--report DIR]
       Sends a year of real orders (.csv or .csv.br) through the gRPC API. Can be run again at any time.
   tallyback projections list [--data DIR] [--event-store URL]
-  tallyback projections replay NAME [--data DIR] [--event-store URL]
-      Shows how far the read models are; empties one and folds it from the log again.
+  tallyback projections rebuild NAME [--dry-run] [--detach]
+      Folds a read model from the whole log into a new table while the present one serves, compares the two, and lets
+      the new one serve. Takes part in the work unless --detach leaves it to the servers; --dry-run only compares.
+  tallyback projections pause | resume | cancel | accept | rollback NAME
+      What is being built: leaves it, goes on, drops it, has it serve although it differs. Goes back to the table before.
+  tallyback projections parked list | show | retry | drop [NAME [SCOPE]]
+      Events that could not be folded, and what waits behind them: folds them after all, or leaves them out for good.
   tallyback copy-log --from STORE --to STORE [--data DIR]
       Copies an event log into an empty one, compares the two event by event, and says that the copy is complete.
       STORE is esdb://…, postgres://…, embedded (the Postgres in the data folder) or embedded:DIR. Stop the servers
@@ -69,6 +74,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       'hold-days': { type: 'string' },
       'withdraw-monthly': { type: 'string' },
       report: { type: 'string' },
+      'dry-run': { type: 'boolean' },
+      detach: { type: 'boolean' },
     },
   });
   const [command, ...rest] = positionals;
@@ -111,7 +118,12 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
         terminal,
       );
     case 'projections':
-      return projections(rest, configurationOf(values), terminal);
+      return projections(
+        rest,
+        { dryRun: values['dry-run'] === true, detach: values.detach === true },
+        configurationOf(values),
+        terminal,
+      );
     case 'copy-log':
       nothingMore();
       return copyLogCommand({ from: values.from, to: values.to, data: values.data }, terminal);

@@ -26,8 +26,10 @@ import { instanceId, systemClock, systemTiming } from '../operations/timing.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { LeasedCheckpoint } from '../projections/engine/leased-checkpoint.ts';
 import type { Duty } from '../projections/engine/leases.ts';
+import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
+import { postgresOperator } from '../projections/postgres/operator.ts';
 import { readModelReader } from '../projections/postgres/reader.ts';
 import { postgresStorage } from '../projections/postgres/storage.ts';
 
@@ -42,6 +44,7 @@ export const parts = {
   snapshots: id<Snapshots>('snapshots'),
   bus: id<CommandBus>('bus'),
   storage: id<ProjectionStorage>('storage'),
+  operator: id<ProjectionOperator>('operator'),
   projections: id<Projections>('projections'),
   api: id<ApiServer>('api'),
 } as const;
@@ -54,6 +57,12 @@ export interface Composition {
   /** Stops everything that was started, last started first. */
   stop(): Promise<void>;
 }
+
+/** Those that are still there, and that nobody else leads. */
+const failedHere = ({ status, catalog }: Projections): readonly string[] =>
+  status()
+    .filter(({ name, generation, state }) => state === 'failed' && catalog.find(name, generation))
+    .map(({ name, generation }) => `${name}/${generation}`);
 
 const policies: readonly Policy[] = [orderRebate, orderStock];
 
@@ -134,6 +143,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
       log,
     }),
   );
+  bind(parts.operator, async (get) => postgresOperator(await get(parts.pool), await get(parts.store)));
   bind(
     parts.projections,
     async (get) => {
@@ -184,6 +194,8 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
         refusedRecords: await get(parts.refusedRecords),
+        operator: await get(parts.operator),
+        failedProjections: () => failedHere(projections),
         policies: policies.map(policyCheckpointName),
         clock: systemClock,
         log,

@@ -105,7 +105,8 @@ interface HealthStatus {
 }
 
 test('health tells of the server and of each service, and ends its own streams', async () => {
-  api = await startTestApi();
+  const failed: string[] = [];
+  api = await startTestApi({ failedProjections: () => failed });
   const client = new Client(api.address, credentials.createInsecure());
   const { Check: check, Watch: watch } = healthService;
   if (!check || !watch) throw new Error('no health service');
@@ -125,6 +126,16 @@ test('health tells of the server and of each service, and ends its own streams',
   expect(await healthOf('')).toMatchObject({ status: 'SERVING' });
   expect(await healthOf('tallyback.order.v1.OrderCommandService')).toMatchObject({ status: 'SERVING' });
   await expect(healthOf('nothing')).rejects.toMatchObject({ code: 5 });
+
+  // A projection that has failed takes nothing else out.
+  expect(await healthOf('projections')).toMatchObject({ status: 'SERVING' });
+  failed.push('balance/1');
+  await expect
+    .poll(() => healthOf('projections'), { timeout: 5_000 })
+    .toMatchObject({ status: 'NOT_SERVING' });
+  expect(await healthOf('')).toMatchObject({ status: 'SERVING' });
+  failed.pop();
+  await expect.poll(() => healthOf('projections'), { timeout: 5_000 }).toMatchObject({ status: 'SERVING' });
 
   const seen: string[] = [];
   const stream = client.makeServerStreamRequest(
@@ -167,7 +178,7 @@ test.each(['v1', 'v1alpha'])('reflection (%s) lists the services and describes t
   const services = Object.entries(loadFileDescriptorSetFromBuffer(descriptorBytes))
     .filter(([name, definition]) => name.startsWith('tallyback.') && !('format' in definition))
     .map(([name]) => name);
-  expect(services).toHaveLength(11);
+  expect(services).toHaveLength(12);
   for (const name of services) expect(list).toContain(name);
   expect(file).toContain('WatchBalances');
   call.end();

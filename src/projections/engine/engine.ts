@@ -8,7 +8,7 @@ import { type Duty, LeaseKeeper } from './leases.ts';
 import { ProgressHub } from './progress.ts';
 import { type ProjectionStatus, Projector } from './projector.ts';
 import type { ReadModel } from './read-model.ts';
-import { leaseName, type ProjectionStorage } from './storage.ts';
+import { type Generation, leaseName, type ProjectionStorage } from './storage.ts';
 import { defaultDelays, type Delays, type Timing } from './timing.ts';
 
 export interface ProjectionsOptions {
@@ -19,6 +19,8 @@ export interface ProjectionsOptions {
   readonly instance: string;
   /** Whether this instance folds; otherwise it reads what others do. Default: it does. */
   readonly projects?: boolean;
+  /** Which of the generations it would fold it is to lead; default: all. */
+  readonly leads?: (generation: Generation) => boolean;
   /** Whatever else one instance at a time is to do: policies. */
   readonly duties?: (progress: ProgressHub) => readonly Duty[];
   readonly log: (line: string) => void;
@@ -58,6 +60,7 @@ const longestStop = 5_000;
  */
 export async function startProjections(options: ProjectionsOptions): Promise<Projections> {
   const { storage, models, instance, log, projects = true, timing = systemTiming } = options;
+  const leads = options.leads ?? (() => true);
   const delays = { ...defaultDelays, ...options.delays };
   await storage.prepare(models);
   const catalog = new Catalog(models, storage);
@@ -67,7 +70,8 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
   const projectors = new Map<string, Projector>();
 
   const projectorsNow = (): readonly Projector[] =>
-    catalog.folded().map(([model, generation]) => {
+    catalog.folded().flatMap(([model, generation]) => {
+      if (!leads(generation)) return [];
       const name = leaseName(generation);
       const known = projectors.get(name);
       if (known) return known;
@@ -93,7 +97,10 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
     log,
     onOtherLog: options.onOtherLog,
     duties: () => (projects ? [...projectorsNow(), ...duties] : duties),
-    onCluster: ({ generations }) => catalog.update(generations),
+    onCluster: ({ generations, leases }) => {
+      catalog.update(generations);
+      for (const { name, owner } of leases) if (owner !== instance) projectors.get(name)?.ledElsewhere();
+    },
   });
   const stopping = new AbortController();
   const running = keeper.run(stopping.signal);

@@ -52,7 +52,9 @@ export interface FollowOptions {
 /** Answers how far everything is committed. Throws FoldFailed, Fenced, and whatever store and database say. */
 export async function follow(options: FollowOptions): Promise<Position> {
   const { store, storage, model, generation, held, limits, timing, delays, signal, until } = options;
-  const { maxEvents } = limits;
+  const { eventsPerSecond = Infinity } = options;
+  // A rate is kept by small steps: a big batch would go through at once, and be waited for afterwards.
+  const maxEvents = Math.min(limits.maxEvents, Math.max(1, Math.ceil(eventsPerSecond / 4)));
   const parking = new Parking(await storage.parkedScopes(generation), options.parkAt);
   const subscription = new AbortController();
   const abort = (): void => {
@@ -104,7 +106,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
         // Writing is to take about a quarter of the time at most: the busier the database, the more goes into one write.
         const pace = Math.min(delays.longestPace, Math.max(delays.pace, 4 * line.writeTime));
         const due = changedRows > 0 && caughtUp ? pace : 0;
-        const allowed = (1_000 * events) / (options.eventsPerSecond ?? Infinity);
+        const allowed = (1_000 * events) / eventsPerSecond;
         const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
         if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
         else await timing.turn();

@@ -87,6 +87,12 @@ export class Projector implements Duty {
     return this.#status;
   }
 
+  /** Another instance leads it: what failed here is no longer how it is. */
+  ledElsewhere(): void {
+    if (this.#status.state === 'failed')
+      this.#set({ state: 'standby', error: undefined, failedAt: undefined });
+  }
+
   async lead(first: Held, signal: AbortSignal): Promise<void> {
     let held: Held | undefined = first;
     try {

@@ -14,7 +14,7 @@ import {
 import { readPosition } from './checkpoints.ts';
 import { dropTable, makeIndexes } from './schema.ts';
 import { identifier, tableName } from './table-sql.ts';
-import { inTransaction } from './transaction.ts';
+import { inTransaction, unhurried } from './transaction.ts';
 
 /** Milliseconds that a generation is held still while another takes its place. */
 const frozenFor = 3_000;
@@ -84,8 +84,8 @@ export async function compare(
     const theirs = await positionOf(client, leaseName(serving));
     const through = comparePositions(ours, theirs) < 0 ? ours : theirs;
     const key = model.table.key.map(identifier).join(', ');
-    const { rows } = await client.query<Compared>(
-      `with pairs as (
+    const { rows } = await client.query<Compared>({
+      text: `with pairs as (
          select coalesce(b.k, a.k) as k, b.row as before, a.row as after
          from (select jsonb_build_array(${key}) as k, t.position, t::text as row
                from ${tableName(serving.table_name)} t) b
@@ -101,8 +101,9 @@ export async function compare(
          (select json_agg(json_strip_nulls(json_build_object('key', k::text, 'before', before, 'after', after)))
           from (select * from pairs where before is distinct from after limit ${mostExamples}) e) as examples
        from pairs`,
-      [through.commit, theirs.commit, ours.commit],
-    );
+      values: [through.commit, theirs.commit, ours.commit],
+      ...unhurried,
+    });
     const [row] = rows;
     if (!row) throw new Error('the database did not answer');
     return {

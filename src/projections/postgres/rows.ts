@@ -72,7 +72,8 @@ async function copy(
   await pipeline(Readable.from(encodeLines(columns, rows)), target);
 }
 
-async function writeRows(connection: pg.Pool | pg.PoolClient, batch: WriteBatch): Promise<boolean> {
+/** The rows and the checkpoint of a batch; false: fenced. */
+export async function writeRows(connection: pg.Pool | pg.PoolClient, batch: WriteBatch): Promise<boolean> {
   const { model, generation, held, from, to, rows } = batch;
   const sql = tableSql(model, generation.table);
   const { columns: specs, key } = model.table;
@@ -101,7 +102,7 @@ async function writeRows(connection: pg.Pool | pg.PoolClient, batch: WriteBatch)
   return answer.rows[0]?.moved === 1;
 }
 
-async function park(
+export async function park(
   client: pg.PoolClient,
   { model, number }: Generation,
   events: readonly ParkedEvent[],
@@ -128,10 +129,10 @@ async function park(
 }
 
 export async function parkedScopes(
-  pool: pg.Pool,
+  connection: pg.Pool | pg.PoolClient,
   { model, number }: Generation,
 ): Promise<ReadonlySet<string>> {
-  const { rows } = await pool.query<{ scope: string }>(
+  const { rows } = await connection.query<{ scope: string }>(
     'select distinct scope from tallyback.parked_event where model = $1 and number = $2',
     [model, number],
   );

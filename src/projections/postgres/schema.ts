@@ -10,7 +10,7 @@ import type { ReadModel } from '../engine/read-model.ts';
 import { type Generation, leaseName } from '../engine/storage.ts';
 import { formatPosition, logStart } from '../../eventstore/port.ts';
 import { ddl, identifier, tableName } from './table-sql.ts';
-import { inTransaction } from './transaction.ts';
+import { inTransaction, unhurried } from './transaction.ts';
 
 /** Any number nobody else uses; all processes and versions must agree on it. */
 export const schemaLock = '7308332186';
@@ -238,8 +238,8 @@ export async function makeIndexes(client: pg.PoolClient, model: ReadModel, table
     `select from pg_index where indrelid = to_regclass($1) and indisprimary`,
     [tableName(table)],
   );
-  if (key !== undefined && rowCount === 0) await client.query(key);
-  await client.query(index);
+  if (key !== undefined && rowCount === 0) await client.query({ text: key, ...unhurried });
+  await client.query({ text: index, ...unhurried });
 }
 
 /** In the transaction of the caller, who has seen to it that nobody writes to it. */

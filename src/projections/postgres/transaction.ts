@@ -27,4 +27,10 @@ export const inTransaction = <R>(pool: pg.Pool, work: (client: pg.PoolClient) =>
     return result;
   });
 
+/**
+ * For a statement that goes through a whole table: however long it takes. (What the pool allows a statement is meant for
+ * servers that have stopped answering.)
+ */
+export const unhurried = { query_timeout: 86_400_000 } as const;
+
 const ignore = (): void => undefined;

@@ -14,6 +14,7 @@ import { startApiServer, type ApiServerOptions } from '../../../src/api/server.t
 import { logStart, type Position } from '../../../src/eventstore/port.ts';
 import { AccountCommandServiceClient } from '../../../src/gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../../src/gen/tallyback/account/v1/account_query_service.ts';
+import { ProjectionAdminServiceClient } from '../../../src/gen/tallyback/admin/v1/projection_admin_service.ts';
 import { FiguresQueryServiceClient } from '../../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { IngestServiceClient } from '../../../src/gen/tallyback/ingest/v1/ingest_service.ts';
 import { ItemCommandServiceClient } from '../../../src/gen/tallyback/item/v1/item_command_service.ts';
@@ -26,6 +27,7 @@ import { SystemServiceClient } from '../../../src/gen/tallyback/system/v1/system
 import { BadRequest, ErrorInfo, RetryInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 import { FakeBus } from './bus.ts';
+import { FakeOperator } from './operator.ts';
 import { FakeTables } from './tables.ts';
 
 export class FakeRefusedRecords implements RefusedRecords {
@@ -53,6 +55,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
   const bus = new FakeBus();
   const tables = new FakeTables();
   const refusedRecords = new FakeRefusedRecords();
+  const operator = new FakeOperator();
   const log: string[] = [];
   let errors = 0;
   const state: { head: Position; headFailure: Error | undefined } = {
@@ -70,6 +73,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
     },
     tokens,
     refusedRecords,
+    operator,
     policies: ['policy:order-rebate'],
     clock: () => new Date(),
     log: (line) => log.push(line),
@@ -98,11 +102,13 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
     bus,
     tables,
     refusedRecords,
+    operator,
     log,
     state,
     server,
     address,
     connect,
+    projections: connect(ProjectionAdminServiceClient),
     account: connect(AccountCommandServiceClient),
     accountQuery: connect(AccountQueryServiceClient),
     figuresQuery: connect(FiguresQueryServiceClient),
