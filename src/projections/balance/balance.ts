@@ -4,6 +4,7 @@
  */
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
+import { accountStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -54,6 +55,7 @@ export const balance = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency'] },
   handles,
+  streamOf: ([member, currency]) => accountStream(String(member), String(currency)),
   keys: ({ event: { data } }) => [[data.member, data.currency]],
   fold(row, { event, revision }): BalanceRow {
     const { data } = event;

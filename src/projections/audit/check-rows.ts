@@ -1,0 +1,145 @@
+/** Rows of a table against the streams that make them. */
+import type { EventStore, RecordedEvent } from '../../eventstore/port.ts';
+import { comparePositions } from '../../eventstore/port.ts';
+import { balance } from '../balance/balance.ts';
+import { errorText } from '../engine/errors.ts';
+import type { AnyRow, Key, ReadModel } from '../engine/read-model.ts';
+import { keyText } from '../engine/row-key.ts';
+import { differences, type Difference, keyTexts } from './difference.ts';
+import {
+  emptyLedger,
+  type Holdings,
+  type Ledger,
+  ledgerDifferences,
+  ledgerOf,
+  moneyEvent,
+  posted,
+} from './money.ts';
+import { Refold } from './refold.ts';
+import type { Look } from './storage.ts';
+
+/** A read model whose rows can be checked one by one. */
+export type StreamModel = ReadModel & Required<Pick<ReadModel, 'streamOf'>>;
+
+export const isStreamModel = (model: ReadModel): model is StreamModel => model.streamOf !== undefined;
+
+export interface CheckedRow {
+  readonly key: Key;
+  /** None: it is right. */
+  readonly found: readonly Difference[];
+}
+
+export interface CheckOptions {
+  readonly store: Pick<EventStore, 'readStream'>;
+  readonly signal: AbortSignal;
+  /** Called after every stream. */
+  readonly spent: (rows: number, events: number) => Promise<void>;
+}
+
+/** Checks the rows of these keys, which may or may not be among those that were looked at. */
+export async function checkRows(
+  model: StreamModel,
+  keys: readonly Key[],
+  look: Look,
+  options: CheckOptions,
+): Promise<readonly CheckedRow[]> {
+  const stored = new Map(look.rows.map((one) => [keyText(one.key), one]));
+  const byStream = new Map<string, Key[]>();
+  for (const key of keys) {
+    const stream = model.streamOf(key);
+    byStream.set(stream, [...(byStream.get(stream) ?? []), key]);
+  }
+  const checked: CheckedRow[] = [];
+  for (const [stream, own] of byStream) {
+    if (look.holds.droppedStream(stream)) continue;
+    const wanted = new Map(own.map((key) => [keyText(key), key]));
+    const refold = new Refold(model, look.holds, (text) => wanted.has(text));
+    const money = model.name === balance.name ? new Money(look) : undefined;
+    let events = 0;
+    for await (const event of eventsOf(model, stream, own, look, options)) {
+      events++;
+      refold.take(event);
+      money?.take(event);
+    }
+    for (const [text, key] of wanted) {
+      if (refold.excepts(text)) continue;
+      const row = stored.get(text);
+      const failure = refold.failures.get(text) ?? refold.failures.get(stream);
+      const found =
+        failure === undefined
+          ? [...differences(key, row, refold.rows.get(text)), ...(money?.differences(key, row?.row) ?? [])]
+          : [{ key: keyTexts(key), column: 'fold', stored: undefined, right: failure }];
+      checked.push({ key, found });
+    }
+    await options.spent(own.length, events);
+  }
+  return checked;
+}
+
+/** The part of a stream that has made these rows. */
+async function* eventsOf(
+  model: StreamModel,
+  stream: string,
+  keys: readonly Key[],
+  { through }: Look,
+  { store, signal }: CheckOptions,
+): AsyncGenerator<RecordedEvent, void, undefined> {
+  const revisions = model.revisionOf && keys.map((key) => model.revisionOf?.(key) ?? 0);
+  const from = revisions ? revisions.reduce((least, one) => Math.min(least, one), Infinity) : 0;
+  const to = revisions ? revisions.reduce((most, one) => Math.max(most, one), -1) : Infinity;
+  for await (const event of store.readStream(stream, { from, signal })) {
+    if (event.revision > to || comparePositions(event.position, through) > 0) return;
+    yield event;
+  }
+}
+
+/** The amounts of one account. */
+class Money {
+  readonly #look: Look;
+  #ledger: Ledger = emptyLedger;
+  #failure: string | undefined;
+
+  constructor(look: Look) {
+    this.#look = look;
+  }
+
+  take(stored: RecordedEvent): void {
+    const { holds } = this.#look;
+    const { commit } = stored.position;
+    if (holds.none || !holds.holdsStream(stored.stream, commit)) {
+      try {
+        const event = moneyEvent(stored);
+        if (event && !holds.holdsRow(keyText([event.data.member, event.data.currency]), commit))
+          this.#ledger = posted(this.#ledger, event);
+      } catch (error) {
+        this.#failure = errorText(error);
+      }
+    }
+  }
+
+  differences(key: Key, row: AnyRow | undefined): readonly Difference[] {
+    if (!row) return [];
+    if (this.#failure !== undefined)
+      return [{ key: keyTexts(key), column: 'amounts', stored: undefined, right: this.#failure }];
+    return ledgerDifferences(key, ledgerOf(holdingsIn(row)), this.#ledger);
+  }
+}
+
+/** The money in a row of balances. */
+export function holdingsIn(row: AnyRow): Holdings {
+  const amount = (column: keyof Holdings): bigint => {
+    const value = row[column];
+    if (typeof value !== 'bigint') throw new TypeError(`${column} is not an amount`);
+    return value;
+  };
+  return {
+    pending_minor: amount('pending_minor'),
+    available_minor: amount('available_minor'),
+    reserved_minor: amount('reserved_minor'),
+    paid_minor: amount('paid_minor'),
+    debt_minor: amount('debt_minor'),
+    accrued_minor: amount('accrued_minor'),
+    reversed_minor: amount('reversed_minor'),
+    adjusted_minor: amount('adjusted_minor'),
+  };
+}
