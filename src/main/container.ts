@@ -23,11 +23,14 @@ import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
 import { closePool, openPool } from '../operations/pool.ts';
 import { instanceId, systemClock, systemTiming } from '../operations/timing.ts';
+import { auditCheckpoint, Auditor } from '../projections/audit/auditor.ts';
+import type { AuditStorage } from '../projections/audit/storage.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { LeasedCheckpoint } from '../projections/engine/leased-checkpoint.ts';
 import type { Duty } from '../projections/engine/leases.ts';
 import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
+import { postgresAuditStorage } from '../projections/postgres/audit.ts';
 import { readModelReader } from '../projections/postgres/reader.ts';
 import { postgresStorage } from '../projections/postgres/storage.ts';
 
@@ -42,6 +45,9 @@ export const parts = {
   snapshots: id<Snapshots>('snapshots'),
   bus: id<CommandBus>('bus'),
   storage: id<ProjectionStorage>('storage'),
+  audit: id<AuditStorage>('audit'),
+  /** Undefined: this instance takes no part in it. */
+  auditor: id<Auditor | undefined>('auditor'),
   projections: id<Projections>('projections'),
   api: id<ApiServer>('api'),
 } as const;
@@ -130,36 +136,50 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     postgresStorage({
       pool: await get(parts.pool),
       store: await get(parts.store),
-      checkpoints: policies.map(policyCheckpointName),
+      checkpoints: [...policies.map(policyCheckpointName), auditCheckpoint],
       log,
     }),
+  );
+  bind(parts.audit, async (get) => postgresAuditStorage(await get(parts.pool)));
+  bind(parts.auditor, async (get) =>
+    roles.includes('projector') && configuration.auditRowsPerSecond > 0
+      ? new Auditor({
+          store: await get(parts.store),
+          storage: await get(parts.audit),
+          checkpoints: await get(parts.storage),
+          models: readModels,
+          rowsPerSecond: configuration.auditRowsPerSecond,
+          log,
+        })
+      : undefined,
   );
   bind(
     parts.projections,
     async (get) => {
       const [store, storage, bus] = [await get(parts.store), await get(parts.storage), await get(parts.bus)];
+      const auditor = await get(parts.auditor);
       return startProjections({
         store,
         storage,
         models: readModels,
         instance: instanceId(),
         projects: roles.includes('projector'),
-        duties: (progress) =>
-          roles.includes('policies')
-            ? policies.map((policy): Duty => ({
-                name: policyCheckpointName(policy),
-                lead: (held, signal) =>
-                  runPolicy({
-                    policy,
-                    store,
-                    bus,
-                    checkpoint: new LeasedCheckpoint(held, storage, progress),
-                    timing: systemTiming,
-                    log,
-                    signal,
-                  }),
-              }))
-            : [],
+        duties: (progress) => [
+          ...(auditor ? [auditor] : []),
+          ...(roles.includes('policies') ? policies : []).map((policy): Duty => ({
+            name: policyCheckpointName(policy),
+            lead: (held, signal) =>
+              runPolicy({
+                policy,
+                store,
+                bus,
+                checkpoint: new LeasedCheckpoint(held, storage, progress),
+                timing: systemTiming,
+                log,
+                signal,
+              }),
+          })),
+        ],
         rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,
         log,
         onOtherLog: ({ message }) => end(message),

@@ -33,21 +33,21 @@ describe('what is planted', () => {
 
   test('a wrong amount, in the row and in the sum of all balances', async () => {
     const house = await settled();
-    const found = await expectFound(
+    await expectFound(
       house,
       `update tallyback.balance_1 set available_minor = available_minor + 7 where (member, currency) = ('member-1', 'GBP')`,
     );
-    expect(found).toMatchObject(
-      expect.arrayContaining([
-        expect.objectContaining({
-          readModel: 'balance',
-          key: ['member-1', 'GBP'],
-          column: 'available_minor',
-        }),
-        expect.objectContaining({ key: ['member-1', 'GBP'], column: 'amounts: member_available' }),
-        expect.objectContaining({ key: ['GBP'], column: 'amounts: member_available' }),
-      ]),
-    );
+    const columns = async (): Promise<string[]> =>
+      (await house.open())
+        .map(({ readModel, key, column }) => `${readModel} ${key.join('/')} ${column}`)
+        .sort();
+    await expect
+      .poll(columns, { timeout: 10_000 })
+      .toEqual([
+        'balance GBP amounts: member_available',
+        'balance member-1/GBP amounts: member_available',
+        'balance member-1/GBP available_minor',
+      ]);
     await expect
       .poll(async () => (await house.audit.report()).imbalances.get('GBP'), { timeout: 10_000 })
       .toBe(7n);
@@ -60,7 +60,7 @@ describe('what is planted', () => {
     );
     await expect.poll(() => house.open(), { timeout: 15_000 }).toEqual([]);
     const { differences, imbalances } = await house.audit.report();
-    expect(differences.get('balance')).toEqual({ all: found instanceof Array ? found.length : 0, open: 0 });
+    expect(differences.get('balance')).toEqual({ all: 3, open: 0 });
     expect(imbalances.get('GBP')).toBe(0n);
   });
 
@@ -179,14 +179,14 @@ test(
   { timeout: 60_000 },
   async () => {
     const house = await openHouse();
-    const world = someWorld(400, 1_500, 5);
+    const world = someWorld(40, 600, 5);
     const running = [await house.start(), await house.start()];
     for (let i = 0; i < world.length; i += 100) {
       await house.historian.append(world.slice(i, i + 100));
       // Built beside the one that serves, compared, and swapped in.
-      if (i === 1_500)
+      if (i === 300)
         await inTransaction(house.pool, (client) => makeGeneration(client, balance, { state: 'building' }));
-      const [old] = i % 2_000 === 1_000 ? running.splice(0, 1) : [];
+      const [old] = i % 400 === 200 ? running.splice(0, 1) : [];
       if (old) {
         await old.stop();
         running.push(await house.start());

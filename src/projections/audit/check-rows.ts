@@ -2,19 +2,10 @@
 import type { EventStore, RecordedEvent } from '../../eventstore/port.ts';
 import { comparePositions } from '../../eventstore/port.ts';
 import { balance } from '../balance/balance.ts';
-import { errorText } from '../engine/errors.ts';
-import type { AnyRow, Key, ReadModel } from '../engine/read-model.ts';
+import type { Key, ReadModel } from '../engine/read-model.ts';
 import { keyText } from '../engine/row-key.ts';
+import { AccountLedgers } from './account-ledgers.ts';
 import { differences, type Difference, keyTexts } from './difference.ts';
-import {
-  emptyLedger,
-  type Holdings,
-  type Ledger,
-  ledgerDifferences,
-  ledgerOf,
-  moneyEvent,
-  posted,
-} from './money.ts';
 import { Refold } from './refold.ts';
 import type { Look } from './storage.ts';
 
@@ -54,7 +45,8 @@ export async function checkRows(
     if (look.holds.droppedStream(stream)) continue;
     const wanted = new Map(own.map((key) => [keyText(key), key]));
     const refold = new Refold(model, look.holds, (text) => wanted.has(text));
-    const money = model.name === balance.name ? new Money(look) : undefined;
+    const money =
+      model.name === balance.name ? new AccountLedgers(look.holds, (text) => wanted.has(text)) : undefined;
     let events = 0;
     for await (const event of eventsOf(model, stream, own, look, options)) {
       events++;
@@ -67,7 +59,10 @@ export async function checkRows(
       const failure = refold.failures.get(text) ?? refold.failures.get(stream);
       const found =
         failure === undefined
-          ? [...differences(key, row, refold.rows.get(text)), ...(money?.differences(key, row?.row) ?? [])]
+          ? [
+              ...differences(key, row, refold.rows.get(text)),
+              ...((row && money?.differences(key, row.row)) ?? []),
+            ]
           : [{ key: keyTexts(key), column: 'fold', stored: undefined, right: failure }];
       checked.push({ key, found });
     }
@@ -91,55 +86,4 @@ async function* eventsOf(
     if (event.revision > to || comparePositions(event.position, through) > 0) return;
     yield event;
   }
-}
-
-/** The amounts of one account. */
-class Money {
-  readonly #look: Look;
-  #ledger: Ledger = emptyLedger;
-  #failure: string | undefined;
-
-  constructor(look: Look) {
-    this.#look = look;
-  }
-
-  take(stored: RecordedEvent): void {
-    const { holds } = this.#look;
-    const { commit } = stored.position;
-    if (holds.none || !holds.holdsStream(stored.stream, commit)) {
-      try {
-        const event = moneyEvent(stored);
-        if (event && !holds.holdsRow(keyText([event.data.member, event.data.currency]), commit))
-          this.#ledger = posted(this.#ledger, event);
-      } catch (error) {
-        this.#failure = errorText(error);
-      }
-    }
-  }
-
-  differences(key: Key, row: AnyRow | undefined): readonly Difference[] {
-    if (!row) return [];
-    if (this.#failure !== undefined)
-      return [{ key: keyTexts(key), column: 'amounts', stored: undefined, right: this.#failure }];
-    return ledgerDifferences(key, ledgerOf(holdingsIn(row)), this.#ledger);
-  }
-}
-
-/** The money in a row of balances. */
-export function holdingsIn(row: AnyRow): Holdings {
-  const amount = (column: keyof Holdings): bigint => {
-    const value = row[column];
-    if (typeof value !== 'bigint') throw new TypeError(`${column} is not an amount`);
-    return value;
-  };
-  return {
-    pending_minor: amount('pending_minor'),
-    available_minor: amount('available_minor'),
-    reserved_minor: amount('reserved_minor'),
-    paid_minor: amount('paid_minor'),
-    debt_minor: amount('debt_minor'),
-    accrued_minor: amount('accrued_minor'),
-    reversed_minor: amount('reversed_minor'),
-    adjusted_minor: amount('adjusted_minor'),
-  };
 }

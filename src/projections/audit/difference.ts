@@ -47,3 +47,13 @@ export function differences(
   add('position', String(stored.position), String(right.position));
   return found;
 }
+
+/** By row, under its key as JSON. */
+export function rowsOf(found: readonly Difference[]): ReadonlyMap<string, readonly Difference[]> {
+  const rows = new Map<string, Difference[]>();
+  for (const one of found) {
+    const name = JSON.stringify(one.key);
+    rows.set(name, [...(rows.get(name) ?? []), one]);
+  }
+  return rows;
+}

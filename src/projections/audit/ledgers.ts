@@ -11,8 +11,8 @@ import {
   ledgerFrom,
   ledgerOf,
   ledgerTexts,
-  moneyEvent,
   posted,
+  readableMoneyEvent,
 } from './money.ts';
 
 export interface ComparedCurrency {
@@ -30,10 +30,10 @@ export class Ledgers {
     return this.#position;
   }
 
-  /** The events that come next, up to a position. */
+  /** The events that come next, up to a position. What cannot be read is parked: then totals are not compared. */
   take(events: readonly RecordedEvent[], through: Position): void {
     for (const stored of events) {
-      const event = readable(stored);
+      const event = readableMoneyEvent(stored);
       if (!event) continue;
       const { currency } = event.data;
       this.#ledgers.set(currency, posted(this.#ledgers.get(currency) ?? emptyLedger, event));
@@ -73,14 +73,5 @@ export class Ledgers {
     for (const [currency, amounts] of Object.entries(texts))
       ledgers.#ledgers.set(currency, ledgerFrom(amounts));
     return ledgers;
-  }
-}
-
-/** What cannot be read is parked, and nothing is said of totals while anything is. */
-function readable(stored: RecordedEvent): ReturnType<typeof moneyEvent> {
-  try {
-    return moneyEvent(stored);
-  } catch {
-    return undefined;
   }
 }

@@ -52,11 +52,15 @@ type MoneyEvent = DomainEvent<(typeof balance.handles)[number]>;
 const moneyTypes = new Set(balance.handles.map(storedTypeName));
 const isMoneyEvent = (event: DomainEvent): event is MoneyEvent => moneyTypes.has(storedTypeName(event.type));
 
-/** The event, if it is of an account. Throws if it cannot be read. */
-export function moneyEvent(stored: RecordedEvent): MoneyEvent | undefined {
+/** The event, if it is of an account and can be read. */
+export function readableMoneyEvent(stored: RecordedEvent): MoneyEvent | undefined {
   if (!moneyTypes.has(stored.type)) return undefined;
-  const event = decodeEvent(stored);
-  return isMoneyEvent(event) ? event : undefined;
+  try {
+    const event = decodeEvent(stored);
+    return isMoneyEvent(event) ? event : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The ledger after an event. */
@@ -91,6 +95,12 @@ export const imbalance = (stored: Ledger, right: Ledger): bigint =>
     const apart = stored[account] - right[account];
     return sum + (apart < 0n ? -apart : apart);
   }, 0n);
+
+export function plus(a: Ledger, b: Ledger): Ledger {
+  const sum = { ...a };
+  for (const account of accounts) sum[account] += b[account];
+  return sum;
+}
 
 /** As JSON can hold it. */
 export const ledgerTexts = (ledger: Ledger): Record<string, string> =>
