@@ -18,8 +18,10 @@ import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
 import { countEvents, openEventStore } from './event-store.ts';
+import { type InstanceFigures, lookUp } from './metrics.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
+import { type MetricsServer, startMetrics } from '../operations/metrics.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
 import { closePool, openPool } from '../operations/pool.ts';
 import { instanceId, systemClock, systemTiming } from '../operations/timing.ts';
@@ -50,6 +52,7 @@ export const parts = {
   auditor: id<Auditor | undefined>('auditor'),
   projections: id<Projections>('projections'),
   api: id<ApiServer>('api'),
+  metrics: id<MetricsServer | undefined>('metrics'),
 } as const;
 
 export interface Composition {
@@ -210,6 +213,25 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
       });
     },
     (api) => api.stop(),
+  );
+  bind(
+    parts.metrics,
+    async (get) => {
+      const { metricsListen } = configuration;
+      if (metricsListen === undefined) return undefined;
+      const instance: InstanceFigures = {
+        pool: await get(parts.pool),
+        store: await get(parts.store),
+        projections: await get(parts.projections),
+        models: readModels,
+        policies: policies.map((policy) => ({ name: policy.name, checkpoint: policyCheckpointName(policy) })),
+        audit: await get(parts.audit),
+        auditor: await get(parts.auditor),
+        countEvents: (after, head) => countEvents(configuration, after, head),
+      };
+      return startMetrics({ listen: metricsListen, look: () => lookUp(instance), log });
+    },
+    (metrics) => metrics?.stop() ?? Promise.resolve(),
   );
 
   return {
