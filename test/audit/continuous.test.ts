@@ -196,9 +196,9 @@ test(
     for (const one of running.slice(1)) await one.stop();
     const [last] = running;
     if (!last) throw new Error('somebody is left');
+    await expect.poll(() => last.catalog.serving(balance).number, { timeout: 15_000 }).toBe(2);
     await audited(house, last.auditor);
     expect(await house.audit.findings(10)).toEqual([]);
-    expect(last.catalog.serving(balance).number).toBe(2);
     const { imbalances } = await house.audit.report();
     expect([...imbalances]).toEqual([
       ['EUR', 0n],
