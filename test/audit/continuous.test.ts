@@ -40,7 +40,7 @@ describe('what is planted', () => {
     const columns = async (): Promise<string[]> =>
       (await house.open())
         .map(({ readModel, key, column }) => `${readModel} ${key.join('/')} ${column}`)
-        .sort();
+        .toSorted();
     await expect
       .poll(columns, { timeout: 10_000 })
       .toEqual([
@@ -91,6 +91,8 @@ describe('what is planted', () => {
       delete from tallyback.stock_1 where ctid = (select min(ctid) from tallyback.stock_1);
       delete from tallyback.statement_1 where ctid = (select min(ctid) from tallyback.statement_1);
       delete from tallyback.balance_1 where ctid = (select min(ctid) from tallyback.balance_1);
+      insert into tallyback.statement_1 select 'nobody', currency, 9000000000000, occurred_at, kind, reference, merchant,
+        amount_minor, 0, 0, 0, 0, 0, position from tallyback.statement_1 limit 1;
       update tallyback.orders_1 set position = position + 1 where external_id = 'A3';
       update tallyback.programme_1 set priority = 9, version = 77 where ctid = (select min(ctid) from tallyback.programme_1);
     `);
@@ -100,7 +102,9 @@ describe('what is planted', () => {
         .map(({ column, stored, right }) => [column, stored, right]);
     const gone = ['row', undefined, 'is there'];
     await expect.poll(() => of('stock'), { timeout: 15_000 }).toEqual([gone]);
-    await expect.poll(() => of('statement'), { timeout: 15_000 }).toEqual([gone]);
+    await expect
+      .poll(() => of('statement'), { timeout: 15_000 })
+      .toEqual(expect.arrayContaining([gone, ['row', 'is there', undefined]]));
     await expect.poll(() => of('balance'), { timeout: 15_000 }).toEqual([gone]);
     await expect
       .poll(() => of('orders'), { timeout: 15_000 })

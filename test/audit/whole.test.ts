@@ -43,10 +43,12 @@ test('everything that is right is right, in one slice or many', async () => {
   expect(whole.tables.map(({ readModel, differences }) => [readModel, differences])).toEqual(
     readModels.map(({ name }) => [name, 0]),
   );
-  expect(whole.money.map(({ currency, imbalance }) => [currency, imbalance]).toSorted()).toEqual([
-    ['EUR', 0n],
-    ['GBP', 0n],
-  ]);
+  expect(new Map(whole.money.map(({ currency, imbalance }) => [currency, imbalance]))).toEqual(
+    new Map([
+      ['EUR', 0n],
+      ['GBP', 0n],
+    ]),
+  );
   expect(whole.slices).toBe(1);
   const sliced = await audit(house, { sliceRows: 50 });
   expect(sliced.slices).toBeGreaterThan(5);
@@ -67,15 +69,15 @@ test('what is planted is found, in one slice or many, also when most rows are go
         right === undefined,
       ]),
     );
-    expect(found.toSorted()).toEqual(
-      [
+    expect(new Set(found)).toEqual(
+      new Set([
         ['balance', 'paid_minor', false, false],
         ['balance', 'amounts: bank', false, false],
         ['orders', 'row', true, false],
         ['stock', 'row', false, true],
         ['figures', 'sales_minor', false, false],
         ['leaderboard', 'position', false, false],
-      ].toSorted(),
+      ]),
     );
     expect(money.find(({ currency }) => currency === 'EUR')?.imbalance).toBe(100n);
   }
@@ -86,7 +88,7 @@ test('what is planted is found, in one slice or many, also when most rows are go
   expect(statement?.differences).toBeGreaterThan(100);
 });
 
-test('the command says so, keeps what it finds, and its exit code tells', async () => {
+test('the command says so, keeps what it finds, and its exit code tells', { timeout: 120_000 }, async () => {
   const house = await written();
   const run = async (...names: string[]): Promise<{ readonly code: number; readonly said: string }> => {
     const command = startTallyback(['audit', ...names], { DATABASE_URL: house.url });

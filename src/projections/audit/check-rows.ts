@@ -71,6 +71,9 @@ export async function checkRows(
   return checked;
 }
 
+/** No stream has more: a row that says so is none of it. */
+const lastRevision = 2 ** 31 - 2;
+
 /** The part of a stream that has made these rows. */
 async function* eventsOf(
   model: StreamModel,
@@ -80,9 +83,9 @@ async function* eventsOf(
   { store, signal }: CheckOptions,
 ): AsyncGenerator<RecordedEvent, void, undefined> {
   const revisions = model.revisionOf && keys.map((key) => model.revisionOf?.(key) ?? 0);
-  const from = revisions ? revisions.reduce((least, one) => Math.min(least, one), Infinity) : 0;
-  const to = revisions ? revisions.reduce((most, one) => Math.max(most, one), -1) : Infinity;
-  for await (const event of store.readStream(stream, { from, signal })) {
+  const from = revisions?.reduce((least, one) => Math.min(least, one), lastRevision) ?? 0;
+  const to = revisions?.reduce((most, one) => Math.max(most, one), -1) ?? Infinity;
+  for await (const event of store.readStream(stream, { from: Math.max(0, from), signal })) {
     if (event.revision > to || comparePositions(event.position, through) > 0) return;
     yield event;
   }

@@ -43,7 +43,7 @@ export class Ledgers {
 
   /** With the sums over all balances at the same position. */
   compare(sums: ReadonlyMap<string, Holdings>): readonly ComparedCurrency[] {
-    return [...new Set([...this.#ledgers.keys(), ...sums.keys()])].sort().map((currency) => {
+    return [...new Set([...this.#ledgers.keys(), ...sums.keys()])].toSorted().map((currency) => {
       const held = sums.get(currency);
       const [stored, right] = [
         held ? ledgerOf(held) : emptyLedger,
