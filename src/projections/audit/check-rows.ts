@@ -18,14 +18,19 @@ export interface CheckedRow {
   readonly key: Key;
   /** None: it is right. */
   readonly found: readonly Difference[];
+  /** Read for it. */
+  readonly events: number;
 }
 
 export interface CheckOptions {
   readonly store: Pick<EventStore, 'readStream'>;
   readonly signal: AbortSignal;
-  /** Called after every stream. */
+  /** Called after every stream, and now and then in long ones. */
   readonly spent: (rows: number, events: number) => Promise<void>;
 }
+
+/** Events. */
+const payEvery = 500;
 
 /** Checks the rows of these keys, which may or may not be among those that were looked at. */
 export async function checkRows(
@@ -47,9 +52,13 @@ export async function checkRows(
     const refold = new Refold(model, look.holds, (text) => wanted.has(text));
     const money =
       model.name === balance.name ? new AccountLedgers(look.holds, (text) => wanted.has(text)) : undefined;
-    let events = 0;
+    let [events, unpaid] = [0, 0];
     for await (const event of eventsOf(model, stream, own, look, options)) {
       events++;
+      if (++unpaid === payEvery) {
+        await options.spent(0, unpaid);
+        unpaid = 0;
+      }
       refold.take(event);
       money?.take(event);
     }
@@ -64,9 +73,9 @@ export async function checkRows(
               ...((row && money?.differences(key, row.row)) ?? []),
             ]
           : [{ key: keyTexts(key), column: 'fold', stored: undefined, right: failure }];
-      checked.push({ key, found });
+      checked.push({ key, found, events });
     }
-    await options.spent(own.length, events);
+    await options.spent(own.length, unpaid);
   }
   return checked;
 }

@@ -1,4 +1,5 @@
 /** Judges rows: what differs is looked at a second time before it is said, and what is right again is noted. */
+import { LRUCache } from 'lru-cache';
 import type { EventStore } from '../../eventstore/port.ts';
 import type { Key } from '../engine/read-model.ts';
 import { type Generation, leaseName } from '../engine/storage.ts';
@@ -7,6 +8,7 @@ import { checkRows, type CheckedRow, type StreamModel } from './check-rows.ts';
 import { type Difference, keyTexts } from './difference.ts';
 import { keyFrom } from './key-from.ts';
 import type { Pace } from './pace.ts';
+import type { PositionedRow } from './refold.ts';
 import type { AuditStorage, Look } from './storage.ts';
 
 export interface InspectorOptions {
@@ -21,6 +23,11 @@ export interface InspectorOptions {
   readonly spent: (rows: number, events: number) => void;
 }
 
+/** Of the time, at most, goes into one row that changes all the time and is made of many events. */
+const shareOfOne = 0.1;
+/** Events that are many. */
+const many = 500;
+
 /** Differences that are said in the log at a time. */
 const mostSaid = 5;
 
@@ -28,9 +35,19 @@ export class Inspector {
   readonly #options: InspectorOptions;
   /** By generation, rows with findings that are not mended. */
   readonly #open = new Map<string, Set<string>>();
+  /** Rows that were costly, and until when that was enough. */
+  readonly #resting = new LRUCache<string, number>({ max: 10_000 });
 
   constructor(options: InspectorOptions) {
     this.#options = options;
+  }
+
+  /** Rows without those that have had their share lately. */
+  affordable(generation: Generation, rows: readonly PositionedRow[]): readonly Key[] {
+    const now = this.#options.timing.monotonic();
+    const rests = (key: Key): boolean =>
+      (this.#resting.get(leaseName(generation) + nameOf(key)) ?? -Infinity) > now;
+    return rows.map(({ key }) => key).filter((key) => !rests(key));
   }
 
   /** The rows of these keys, which (or whose absence) `look` shows. */
@@ -38,7 +55,8 @@ export class Inspector {
     if (keys.length === 0) return;
     const open = await this.#openIn(generation);
     const checked = await this.#check(model, keys, look);
-    for (const { key, found } of checked) {
+    for (const { key, found, events } of checked) {
+      if (events >= many) this.#rest(generation, key, events);
       if (found.length === 0 && open.has(nameOf(key))) await this.note(generation, keyTexts(key), []);
     }
     const suspects = checked.filter(({ found }) => found.length > 0).map(({ key }) => key);
@@ -82,6 +100,12 @@ export class Inspector {
   pause(): Promise<void> {
     const { timing, confirmAfter, signal } = this.#options;
     return timing.sleep(confirmAfter, signal);
+  }
+
+  #rest(generation: Generation, key: Key, events: number): void {
+    const { timing, pace } = this.#options;
+    const until = timing.monotonic() + pace.cost(1, events) / shareOfOne;
+    this.#resting.set(leaseName(generation) + nameOf(key), until);
   }
 
   #check(model: StreamModel, keys: readonly Key[], look: Look): Promise<readonly CheckedRow[]> {

@@ -17,12 +17,16 @@ export class Pace {
     this.#timing = timing;
   }
 
+  /** Milliseconds that so much takes. */
+  cost(rows: number, events: number): number {
+    const { rowsPerSecond, eventsPerSecond } = this.#rates;
+    return 1_000 * Math.max(rows / rowsPerSecond, events / eventsPerSecond);
+  }
+
   /** Rows and events that have been looked at: whichever costs more counts. */
   async spend(rows: number, events: number, signal: AbortSignal): Promise<void> {
-    const { rowsPerSecond, eventsPerSecond } = this.#rates;
     const now = this.#timing.monotonic();
-    const cost = 1_000 * Math.max(rows / rowsPerSecond, events / eventsPerSecond);
-    this.#freeAt = Math.max(now, this.#freeAt) + cost;
+    this.#freeAt = Math.max(now, this.#freeAt) + this.cost(rows, events);
     const wait = this.#freeAt - now;
     // Timers are for milliseconds: less is kept until it is more.
     if (wait >= 5) await this.#timing.sleep(wait, signal);

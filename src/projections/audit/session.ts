@@ -140,12 +140,8 @@ export class AuditSession {
     const changed = await storage.look(model, generation, { changedAfter: BigInt(seen), limit });
     if (!changed) return undefined;
     const { through } = changed;
-    await this.#inspector.inspect(
-      model,
-      generation,
-      changed.rows.map(({ key }) => key),
-      changed,
-    );
+    const keys = this.#inspector.affordable(generation, changed.rows);
+    await this.#inspector.inspect(model, generation, keys, changed);
     // If there were more, the walk through the table comes to them.
     const now: TableState = { after, seen: String(through.commit) };
     this.#tables.set(name, now);
