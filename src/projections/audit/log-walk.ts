@@ -42,8 +42,12 @@ const partSize = 2_000;
 /** Missing rows that are looked into at a time: if there are more, they are found later. */
 const mostMissing = 100;
 
+/** The walk at leisure takes a part in one of so many steps: a part costs as much as some hundred rows. */
+const leisure = 4;
+
 export class LogWalk {
   readonly #options: LogWalkOptions;
+  #steps = 0;
   #walked: Position;
 
   constructor(options: LogWalkOptions, walked: Position) {
@@ -61,7 +65,7 @@ export class LogWalk {
     const { ledgers, rounds } = this.#options;
     if (comparePositions(ledgers.position, through) < 0) {
       await this.takeNew(through, watched);
-    } else if (rounds.due('log')) {
+    } else if (this.#steps++ % leisure === 0 && rounds.due('log')) {
       const part = await this.#read(this.#walked, ledgers.position);
       await this.#findMissing(part.events, watched);
       const round = comparePositions(part.through, ledgers.position) >= 0;

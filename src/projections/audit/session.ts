@@ -135,7 +135,7 @@ export class AuditSession {
   async #table(model: StreamModel, generation: Generation, tables: number): Promise<Position | undefined> {
     const { storage, rowsPerSecond } = this.#options;
     const { name } = model;
-    const limit = Math.max(1, Math.ceil(rowsPerSecond / (2 * tables)));
+    const limit = Math.max(1, Math.ceil(rowsPerSecond / tables));
     const { after, seen } = this.#tables.get(name) ?? nothingSeen;
     const changed = await storage.look(model, generation, { changedAfter: BigInt(seen), limit });
     if (!changed) return undefined;
