@@ -52,9 +52,7 @@ function eventsOf(decision: Decision, request: CommandRequest): readonly DomainE
   if (decision.kind === 'accepted') return decision.events;
   const { reason, message, class: refusalClass } = decision.refusal;
   // Kept in the stream itself: with the exact expected revision, no other process can decide otherwise meanwhile.
-  return [
-    { type: 'CommandRefused', data: { occurredAt, reason, message, refusalClass } },
-  ];
+  return [{ type: 'CommandRefused', data: { occurredAt, reason, message, refusalClass } }];
 }
 
 /** Characters of events after which a batch ends: a store bounds what it takes at once. */

@@ -8,6 +8,7 @@ import { NoLog } from '../eventstore/postgres/schema.ts';
 import { ConfigurationError } from '../operations/configuration.ts';
 import { PostgresStartError } from '../operations/postgres/index.ts';
 import { OtherLog, OtherVersion } from '../projections/engine/errors.ts';
+import { audit } from './audit.ts';
 import { copyLogCommand } from './copy-log.ts';
 import { demo } from './demo.ts';
 import { configurationOf, IncompleteCopy } from './event-store.ts';
@@ -20,9 +21,10 @@ import { UsageError } from './usage.ts';
 const usage = `Tallyback: the event-sourced backend of a rebate app.
 
   tallyback serve [--data DIR] [--listen HOST:PORT] [--event-store URL] [--roles api,projector,policies]
+                  [--metrics HOST:PORT]
       Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another. The event log is
       in that Postgres unless --event-store names an EventStoreDB or KurrentDB (esdb://HOST:2113?tls=false). Any number
-      of processes may share them; --roles says what this one does.
+      of processes may share them; --roles says what this one does. --metrics serves GET /metrics for Prometheus.
   tallyback demo [--seconds N] [--seed N]
       Starts a private instance, plays a shop through it, shows it live, checks the result.
   tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR] [--event-store URL])
@@ -36,6 +38,9 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
       What is being built: leaves it, goes on, drops it, has it serve although it differs. Goes back to the table before.
   tallyback projections parked list | show | retry | drop [NAME [SCOPE]]
       Events that could not be folded, and what waits behind them: folds them after all, or leaves them out for good.
+  tallyback audit [NAME…] [--data DIR] [--event-store URL]
+      Compares every row of the read models (all of them, or these) with the log, and all money with the amounts in it.
+      Beside running servers or without. Exit code 1 if anything differs.
   tallyback copy-log --from STORE --to STORE [--data DIR]
       Copies an event log into an empty one, compares the two event by event, and says that the copy is complete.
       STORE is esdb://…, postgres://…, embedded (the Postgres in the data folder) or embedded:DIR. Stop the servers
@@ -43,7 +48,7 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
 
   Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_EVENT_STORE, TALLYBACK_EVENT_STORE_NAMESPACE,
   TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY, TALLYBACK_ROLES,
-  TALLYBACK_REBUILD_EVENTS_PER_SECOND.`;
+  TALLYBACK_REBUILD_EVENTS_PER_SECOND, TALLYBACK_AUDIT_ROWS_PER_SECOND, TALLYBACK_METRICS_LISTEN.`;
 
 function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;
@@ -64,6 +69,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       listen: { type: 'string' },
       'event-store': { type: 'string' },
       roles: { type: 'string' },
+      metrics: { type: 'string' },
       from: { type: 'string' },
       to: { type: 'string' },
       seconds: { type: 'string' },
@@ -124,6 +130,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
         configurationOf(values),
         terminal,
       );
+    case 'audit':
+      return audit(rest, configurationOf(values), terminal);
     case 'copy-log':
       nothingMore();
       return copyLogCommand({ from: values.from, to: values.to, data: values.data }, terminal);

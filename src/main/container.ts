@@ -18,11 +18,16 @@ import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
 import { countEvents, openEventStore } from './event-store.ts';
+import type { InstanceFigures } from './metrics/figures.ts';
+import { lookUp } from './metrics/look-up.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
+import { type MetricsServer, startMetrics } from '../operations/metrics.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
 import { closePool, openPool } from '../operations/pool.ts';
 import { instanceId, systemClock, systemTiming } from '../operations/timing.ts';
+import { auditCheckpoint, Auditor } from '../projections/audit/auditor.ts';
+import type { AuditStorage } from '../projections/audit/storage.ts';
 import { type Projections, startProjections } from '../projections/engine/engine.ts';
 import { LeasedCheckpoint } from '../projections/engine/leased-checkpoint.ts';
 import type { Duty } from '../projections/engine/leases.ts';
@@ -30,6 +35,7 @@ import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
 import { postgresOperator } from '../projections/postgres/operator.ts';
+import { postgresAuditStorage } from '../projections/postgres/audit.ts';
 import { readModelReader } from '../projections/postgres/reader.ts';
 import { postgresStorage } from '../projections/postgres/storage.ts';
 
@@ -45,8 +51,12 @@ export const parts = {
   bus: id<CommandBus>('bus'),
   storage: id<ProjectionStorage>('storage'),
   operator: id<ProjectionOperator>('operator'),
+  audit: id<AuditStorage>('audit'),
+  /** Undefined: this instance takes no part in it. */
+  auditor: id<Auditor | undefined>('auditor'),
   projections: id<Projections>('projections'),
   api: id<ApiServer>('api'),
+  metrics: id<MetricsServer | undefined>('metrics'),
 } as const;
 
 export interface Composition {
@@ -139,37 +149,51 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     postgresStorage({
       pool: await get(parts.pool),
       store: await get(parts.store),
-      checkpoints: policies.map(policyCheckpointName),
+      checkpoints: [...policies.map(policyCheckpointName), auditCheckpoint],
       log,
     }),
   );
   bind(parts.operator, async (get) => postgresOperator(await get(parts.pool), await get(parts.store)));
+  bind(parts.audit, async (get) => postgresAuditStorage(await get(parts.pool)));
+  bind(parts.auditor, async (get) =>
+    roles.includes('projector') && configuration.auditRowsPerSecond > 0
+      ? new Auditor({
+          store: await get(parts.store),
+          storage: await get(parts.audit),
+          checkpoints: await get(parts.storage),
+          models: readModels,
+          rowsPerSecond: configuration.auditRowsPerSecond,
+          log,
+        })
+      : undefined,
+  );
   bind(
     parts.projections,
     async (get) => {
       const [store, storage, bus] = [await get(parts.store), await get(parts.storage), await get(parts.bus)];
+      const auditor = await get(parts.auditor);
       return startProjections({
         store,
         storage,
         models: readModels,
         instance: instanceId(),
         projects: roles.includes('projector'),
-        duties: (progress) =>
-          roles.includes('policies')
-            ? policies.map((policy): Duty => ({
-                name: policyCheckpointName(policy),
-                lead: (held, signal) =>
-                  runPolicy({
-                    policy,
-                    store,
-                    bus,
-                    checkpoint: new LeasedCheckpoint(held, storage, progress),
-                    timing: systemTiming,
-                    log,
-                    signal,
-                  }),
-              }))
-            : [],
+        duties: (progress) => [
+          ...(auditor ? [auditor] : []),
+          ...(roles.includes('policies') ? policies : []).map((policy): Duty => ({
+            name: policyCheckpointName(policy),
+            lead: (held, signal) =>
+              runPolicy({
+                policy,
+                store,
+                bus,
+                checkpoint: new LeasedCheckpoint(held, storage, progress),
+                timing: systemTiming,
+                log,
+                signal,
+              }),
+          })),
+        ],
         rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,
         log,
         onOtherLog: ({ message }) => end(message),
@@ -202,6 +226,25 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
       });
     },
     (api) => api.stop(),
+  );
+  bind(
+    parts.metrics,
+    async (get) => {
+      const { metricsListen } = configuration;
+      if (metricsListen === undefined) return undefined;
+      const instance: InstanceFigures = {
+        pool: await get(parts.pool),
+        store: await get(parts.store),
+        projections: await get(parts.projections),
+        models: readModels,
+        policies: policies.map((policy) => ({ name: policy.name, checkpoint: policyCheckpointName(policy) })),
+        audit: await get(parts.audit),
+        auditor: await get(parts.auditor),
+        countEvents: (after, head) => countEvents(configuration, after, head),
+      };
+      return startMetrics({ listen: metricsListen, look: () => lookUp(instance), log });
+    },
+    (metrics) => metrics?.stop() ?? Promise.resolve(),
   );
 
   return {

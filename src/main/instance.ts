@@ -7,6 +7,8 @@ import { describeEventStore } from './event-store.ts';
 export interface Instance {
   /** Where the gRPC API listens, HOST:PORT; undefined if it is not a role of this instance. */
   readonly address: string | undefined;
+  /** Where metrics are served, HOST:PORT; undefined: nowhere. */
+  readonly metrics: string | undefined;
   /** The Postgres it stands on, for people. */
   readonly postgres: string;
   /** The event log it is on, for people. */
@@ -28,9 +30,11 @@ export async function startInstance(
   try {
     await composition.get(parts.projections);
     const api = configuration.roles.includes('api') ? await composition.get(parts.api) : undefined;
+    const metrics = await composition.get(parts.metrics);
     const postgres = await composition.get(parts.postgres);
     return {
       address: api?.address,
+      metrics: metrics?.address,
       postgres: postgres.description,
       eventLog: describeEventStore(configuration),
       lost: Promise.race([postgres.lost, composition.lost]),

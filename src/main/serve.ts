@@ -6,12 +6,12 @@ import { startInstance } from './instance.ts';
 /** Exit code: 0 when its user stopped it, 1 when it could not go on. */
 export async function serve(configuration: ServerConfiguration, terminal: Terminal): Promise<number> {
   const instance = await startInstance(configuration, terminal.log);
-  const { address } = instance;
+  const { address, metrics } = instance;
   const serves = address ? `serves gRPC on ${address} (plaintext, reflection on)` : 'runs without an API';
   terminal.print(`Tallyback ${serves}.
   storage   ${instance.postgres}
   event log ${instance.eventLog}
-  roles     ${configuration.roles.join(', ')}
+  roles     ${configuration.roles.join(', ')}${metrics === undefined ? '' : `\n  metrics   http://${metrics}/metrics`}
   try       npm run demo
             npm run tallyback -- import online-retail FILE --target ${address ?? 'HOST:PORT'} --rebate-bps 500 --hold-days 30
             npm run tallyback -- projections list

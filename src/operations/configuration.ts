@@ -20,6 +20,10 @@ export interface ServerConfiguration {
   readonly roles: readonly Role[];
   /** Events that a rebuild takes in a second, at most; undefined: as fast as it goes. */
   readonly rebuildEventsPerSecond: number | undefined;
+  /** Rows that the audit looks at in a second, at most; 0: there is none. */
+  readonly auditRowsPerSecond: number;
+  /** Where metrics are served, HOST:PORT; undefined: nowhere. */
+  readonly metricsListen: string | undefined;
   /** Where the gRPC API listens. */
   readonly listen: string;
   /** Folder of the embedded Postgres; unused with `databaseUrl`. */
@@ -46,6 +50,8 @@ const known = new Set([
   'TALLYBACK_TOKEN_KEY',
   'TALLYBACK_ROLES',
   'TALLYBACK_REBUILD_EVENTS_PER_SECOND',
+  'TALLYBACK_AUDIT_ROWS_PER_SECOND',
+  'TALLYBACK_METRICS_LISTEN',
   'TALLYBACK_EVENT_STORE',
   'TALLYBACK_EVENT_STORE_NAMESPACE',
   'TALLYBACK_EVENT_STORE_PASSWORD',
@@ -97,13 +103,14 @@ export function serverConfiguration(
     readonly listen?: string | undefined;
     readonly 'event-store'?: string | undefined;
     readonly roles?: string | undefined;
+    readonly metrics?: string | undefined;
   },
   env: Environment,
   checkEventStore: CheckEventStore,
 ): ServerConfiguration {
   const problems = unknownSettings(env);
   const listen = flags.listen ?? env['TALLYBACK_LISTEN'] ?? '127.0.0.1:7420';
-  if (!/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(listen) || Number(listen.split(':').at(-1)) > 65_535) {
+  if (!isAddress(listen)) {
     problems.push(`the address to listen on must be HOST:PORT, not "${listen}"`);
   }
   const databaseUrl = env['DATABASE_URL'] || undefined;
@@ -122,8 +129,18 @@ export function serverConfiguration(
   if (rate !== undefined && !/^[1-9]\d{0,8}$/.test(rate)) {
     problems.push('TALLYBACK_REBUILD_EVENTS_PER_SECOND must be a whole number from 1 on');
   }
+  const auditRate = env['TALLYBACK_AUDIT_ROWS_PER_SECOND'] || '100';
+  if (!/^\d{1,6}$/.test(auditRate)) {
+    problems.push('TALLYBACK_AUDIT_ROWS_PER_SECOND must be a whole number, 0 for no audit');
+  }
+  const metricsListen = (flags.metrics ?? env['TALLYBACK_METRICS_LISTEN']) || undefined;
+  if (metricsListen !== undefined && !isAddress(metricsListen)) {
+    problems.push(`the address to serve metrics on must be HOST:PORT, not "${metricsListen}"`);
+  }
   if (problems.length > 0) throw new ConfigurationError(problems.join('\n'));
   return {
+    auditRowsPerSecond: Number(auditRate),
+    metricsListen,
     roles: asked,
     rebuildEventsPerSecond: rate === undefined ? undefined : Number(rate),
     listen,
@@ -135,6 +152,9 @@ export function serverConfiguration(
     tokenKey,
   };
 }
+
+const isAddress = (text: string): boolean =>
+  /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(text) && Number(text.split(':').at(-1)) <= 65_535;
 
 function rolesIn(text: string | undefined, problems: string[]): readonly Role[] {
   if (!text) return roles;

@@ -25,7 +25,7 @@ const rules: Readonly<Record<string, FolderRule>> = {
     folders: ['application', 'projections', 'domain', 'eventstore', 'gen'],
     packages: [/^@grpc\//, /^grpc-health-check$/, /^@bufbuild\//, /^node:/],
   },
-  operations: { folders: [], packages: [/^pg$/, /^node:/] },
+  operations: { folders: [], packages: [/^pg$/, /^prom-client$/, /^node:/] },
   main: { folders: ['api', 'application', 'projections', 'domain', 'eventstore', 'operations', 'gen'] },
 };
 
@@ -33,6 +33,7 @@ const rules: Readonly<Record<string, FolderRule>> = {
 const confined: readonly (readonly [RegExp, RegExp])[] = [
   [/^@eventstore\/db-client/, /^eventstore\/eventstoredb\/client\.ts$/],
   [/^@grpc\//, /^(?:api|main|eventstore\/eventstoredb)\//],
+  [/^prom-client$/, /^operations\/metrics\.ts$/],
   [/^pg$/, /^(?!projections\/(?!postgres\/))/],
 ];
 

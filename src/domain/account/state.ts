@@ -123,7 +123,10 @@ export function evolveAccount(state: AccountState, event: AccountEvent): Account
   return state;
 }
 
-function evolveParts(state: AccountState, event: Exclude<AccountEvent, { type: 'CommandRefused' | 'CommandUnchanged' }>): void {
+function evolveParts(
+  state: AccountState,
+  event: Exclude<AccountEvent, { type: 'CommandRefused' | 'CommandUnchanged' }>,
+): void {
   switch (event.type) {
     case 'RebateAccrued': {
       const { data } = event;

@@ -4,6 +4,7 @@
  */
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
+import { accountStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -56,6 +57,7 @@ export const balance = defineReadModel({
   handles,
   // Money that is said to be somebody's: better none of it new than some of it wrong.
   onFailure: 'stop',
+  streamOf: ([member, currency]) => accountStream(String(member), String(currency)),
   keys: ({ event: { data } }) => [[data.member, data.currency]],
   fold(row, { event, revision }): BalanceRow {
     const { data } = event;

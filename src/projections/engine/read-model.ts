@@ -82,6 +82,8 @@ export interface ReadModel<C extends Columns = Columns, T extends EventType = Ev
   readonly onFailure?: 'park' | 'stop';
   /** The one stream whose events alone make the row of a key, if there is one: it can be audited by itself. */
   streamOf?(key: Key): string;
+  /** Where every row is made by one event of that stream: its revision. */
+  revisionOf?(key: Key): number;
   /** The rows an event changes; none if it does not concern this read model after all. */
   keys(logged: LoggedEvent<T>): readonly Key[];
   /** The row after the event; the same object if nothing changed; undefined to remove it. Pure. */

@@ -6,6 +6,7 @@
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
 import { orderStatusToJSON } from '../../gen/tallyback/events/v1/order.ts';
+import { orderStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 import { amendLines, lineState, linesText, parseLines, returnLines } from './lines.ts';
 import { timelineWith } from './timeline.ts';
@@ -72,6 +73,7 @@ export const orders = defineReadModel({
     ],
   },
   handles,
+  streamOf: ([source, externalId]) => orderStream(String(source), String(externalId)),
   keys({ event }) {
     const { source, externalId } = present(event.data.header, 'header');
     return [[source, externalId]];

@@ -4,6 +4,7 @@
  * instances are restarted one after the other; one that starts on a newer database is refused.
  */
 import type pg from 'pg';
+import { auditTables } from './audit-schema.ts';
 import { columnsOf, newerOnly } from '../engine/catalog.ts';
 import { OtherVersion } from '../engine/errors.ts';
 import type { ReadModel } from '../engine/read-model.ts';
@@ -118,6 +119,8 @@ const steps: readonly string[] = [
   end $$;
   update tallyback.checkpoint c set name = c.name || '/1', epoch = c.epoch + 1
   where exists (select from tallyback.generation g where c.name = 'projection:' || g.model);`,
+  // 3: the audit.
+  auditTables,
 ];
 
 /** Makes or changes the engine's own tables. Throws OtherVersion if they are newer than this code. */

@@ -1,6 +1,7 @@
 /** The rule sets that merchants have published. */
 import { present } from '../../domain/aggregate.ts';
 import { Rule, releaseOnToJSON } from '../../gen/tallyback/events/v1/programme.ts';
+import { programmeStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -27,6 +28,7 @@ export const programme = defineReadModel({
   version: 1,
   table: { columns, key: ['merchant', 'version'] },
   handles: ['RuleSetPublished', 'RuleSetRetired'],
+  streamOf: ([merchant]) => programmeStream(String(merchant)),
   keys: ({ event: { data } }) => [[data.merchant, data.version]],
   fold(row, { event: { type, data } }): ProgrammeRow {
     switch (type) {

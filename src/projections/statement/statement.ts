@@ -1,6 +1,7 @@
 /** Every movement of every account, with what the account held after it. One event, one row, never changed. */
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
+import { accountStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -45,6 +46,8 @@ export const statement = defineReadModel({
   // Money that is said to be somebody's: better none of it new than some of it wrong.
   onFailure: 'stop',
   appendOnly: true,
+  streamOf: ([member, currency]) => accountStream(String(member), String(currency)),
+  revisionOf: ([, , revision]) => Number(revision),
   keys: ({ event: { data }, revision }) => [[data.member, data.currency, BigInt(revision)]],
   fold(_, { event, revision }): StatementRow {
     const { data } = event;

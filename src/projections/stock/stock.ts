@@ -1,6 +1,7 @@
 /** Stock of every SKU at every merchant: the level the item itself stated, and sums of what moved it. */
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
+import { itemStream } from '../../domain/streams.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -50,6 +51,7 @@ export const stock = defineReadModel({
   version: 1,
   table: { columns, key: ['merchant', 'sku'] },
   handles,
+  streamOf: ([merchant, sku]) => itemStream(String(merchant), String(sku)),
   keys({ event: { data } }) {
     const level = present(data.level, 'level');
     return [[level.merchant, level.sku]];
