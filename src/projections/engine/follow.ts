@@ -8,6 +8,7 @@
  */
 import type { EventStore, Position } from '../../eventstore/port.ts';
 import { comparePositions } from '../../eventstore/port.ts';
+import { LocalFolder } from './folder.ts';
 import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
 import { Parking } from './parking.ts';
@@ -74,8 +75,8 @@ export async function follow(options: FollowOptions): Promise<Position> {
     model,
     generation,
     held,
-    parking,
-    cachedRows: limits.cachedRows,
+    openFolder: (unwritten) =>
+      new LocalFolder({ storage, model, generation, parking, cachedRows: limits.cachedRows, unwritten }),
     mostPending: limits.pendingRows,
     clock: () => timing.monotonic(),
     settled(committed, rows) {
