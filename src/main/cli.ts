@@ -38,7 +38,7 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
 
   Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_EVENT_STORE, TALLYBACK_EVENT_STORE_NAMESPACE,
   TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY, TALLYBACK_ROLES,
-  TALLYBACK_REBUILD_EVENTS_PER_SECOND.`;
+  TALLYBACK_REBUILD_EVENTS_PER_SECOND, TALLYBACK_FOLD_THREADS.`;
 
 function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;

@@ -16,6 +16,7 @@ import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
 import { countEvents, openEventStore } from './event-store.ts';
+import { foldThreads } from './fold-threads.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type PostgresServer, startPostgres } from '../operations/postgres/index.ts';
@@ -118,6 +119,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     parts.projections,
     async (get) => {
       const [store, storage, bus] = [await get(parts.store), await get(parts.storage), await get(parts.bus)];
+      const { url } = await get(parts.postgres);
       return startProjections({
         store,
         storage,
@@ -141,6 +143,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
               }))
             : [],
         rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,
+        foldThreads: foldThreads(configuration.foldThreads, url),
         log,
         onOtherLog: ({ message }) => end(message),
       });

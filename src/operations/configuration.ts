@@ -20,6 +20,8 @@ export interface ServerConfiguration {
   readonly roles: readonly Role[];
   /** Events that a rebuild takes in a second, at most; undefined: as fast as it goes. */
   readonly rebuildEventsPerSecond: number | undefined;
+  /** Threads that each read model which can be partitioned is folded in; 0: none, all is folded in the main one. */
+  readonly foldThreads: number;
   /** Where the gRPC API listens. */
   readonly listen: string;
   /** Folder of the embedded Postgres; unused with `databaseUrl`. */
@@ -46,6 +48,7 @@ const known = new Set([
   'TALLYBACK_TOKEN_KEY',
   'TALLYBACK_ROLES',
   'TALLYBACK_REBUILD_EVENTS_PER_SECOND',
+  'TALLYBACK_FOLD_THREADS',
   'TALLYBACK_EVENT_STORE',
   'TALLYBACK_EVENT_STORE_NAMESPACE',
   'TALLYBACK_EVENT_STORE_PASSWORD',
@@ -122,10 +125,15 @@ export function serverConfiguration(
   if (rate !== undefined && !/^[1-9]\d{0,8}$/.test(rate)) {
     problems.push('TALLYBACK_REBUILD_EVENTS_PER_SECOND must be a whole number from 1 on');
   }
+  const threads = env['TALLYBACK_FOLD_THREADS'] || '0';
+  if (!/^\d{1,2}$/.test(threads)) {
+    problems.push('TALLYBACK_FOLD_THREADS must be a whole number from 0 to 99');
+  }
   if (problems.length > 0) throw new ConfigurationError(problems.join('\n'));
   return {
     roles: asked,
     rebuildEventsPerSecond: rate === undefined ? undefined : Number(rate),
+    foldThreads: Number(threads),
     listen,
     dataDir: dataDirOf(flags.data, env),
     databaseUrl,

@@ -54,6 +54,7 @@ export const balance = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency'] },
   handles,
+  partitionBy: 'stream',
   keys: ({ event: { data } }) => [[data.member, data.currency]],
   fold(row, { event, revision }): BalanceRow {
     const { data } = event;

@@ -80,7 +80,8 @@ export function sift(
 
 const handledByModel = new WeakMap<ReadModel, (storedType: string) => boolean>();
 
-function handledTypes(model: ReadModel): (storedType: string) => boolean {
+/** Whether a stored type is one that the read model handles. */
+export function handledTypes(model: ReadModel): (storedType: string) => boolean {
   const known = handledByModel.get(model);
   if (known) return known;
   const types = new Set<EventType>(model.handles);

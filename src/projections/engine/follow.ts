@@ -8,12 +8,12 @@
  */
 import type { EventStore, Position } from '../../eventstore/port.ts';
 import { comparePositions } from '../../eventstore/port.ts';
-import { LocalFolder } from './folder.ts';
 import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
 import { Parking } from './parking.ts';
 import type { ReadModel } from './read-model.ts';
 import type { Generation, Held, LineStorage } from './storage.ts';
+import { openFolder, type FoldThreads } from './threaded-folder.ts';
 import type { Delays, Timing } from './timing.ts';
 
 /** What is kept in memory, at most. */
@@ -33,6 +33,8 @@ export interface FollowOptions {
   readonly generation: Generation;
   readonly held: Held;
   readonly limits: FollowLimits;
+  /** Absent: everything is folded in this thread. */
+  readonly foldThreads?: FoldThreads | undefined;
   readonly timing: Timing;
   readonly delays: Delays;
   readonly signal: AbortSignal;
@@ -76,7 +78,10 @@ export async function follow(options: FollowOptions): Promise<Position> {
     generation,
     held,
     openFolder: (unwritten) =>
-      new LocalFolder({ storage, model, generation, parking, cachedRows: limits.cachedRows, unwritten }),
+      openFolder(
+        { storage, model, generation, parking, cachedRows: limits.cachedRows, unwritten },
+        options.foldThreads,
+      ),
     mostPending: limits.pendingRows,
     clock: () => timing.monotonic(),
     settled(committed, rows) {

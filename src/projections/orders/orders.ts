@@ -72,6 +72,7 @@ export const orders = defineReadModel({
     ],
   },
   handles,
+  partitionBy: 'stream',
   keys({ event }) {
     const { source, externalId } = present(event.data.header, 'header');
     return [[source, externalId]];

@@ -42,6 +42,7 @@ export const statement = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency', 'revision'] },
   handles,
+  partitionBy: 'stream',
   appendOnly: true,
   keys: ({ event: { data }, revision }) => [[data.member, data.currency, BigInt(revision)]],
   fold(_, { event, revision }): StatementRow {

@@ -50,6 +50,7 @@ export const stock = defineReadModel({
   version: 1,
   table: { columns, key: ['merchant', 'sku'] },
   handles,
+  partitionBy: 'stream',
   keys({ event: { data } }) {
     const level = present(data.level, 'level');
     return [[level.merchant, level.sku]];
