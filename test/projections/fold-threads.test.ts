@@ -306,6 +306,6 @@ test('where streams are dealt out, every row is of one stream', () => {
 test('a partition is a number below their count, and all of them are used', () => {
   for (const count of [1, 2, 3, 8]) {
     const used = new Set(Array.from({ length: 200 }, (_, i) => partitionOf(`account-M${i}~GBP`, count)));
-    expect([...used].toSorted()).toEqual(Array.from({ length: count }, (_, i) => i));
+    expect(used).toEqual(new Set(Array.from({ length: count }, (_, i) => i)));
   }
 });
