@@ -1,166 +1,15 @@
 /** Folding in worker threads: the same tables, to the byte, as without them. */
 import fc from 'fast-check';
-import pg from 'pg';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { storedTypeName } from '../../src/domain/codec.ts';
-import { foldThreads } from '../../src/main/fold-threads.ts';
-import { foldTasks } from '../../src/projections/engine/fold-thread.ts';
-import { openPostgresEventStore } from '../../src/eventstore/postgres/postgres-event-store.ts';
-import type { EventStore } from '../../src/eventstore/port.ts';
-import { type Projections, startProjections } from '../../src/projections/engine/engine.ts';
+import { describe, expect, test } from 'vitest';
 import { partitionOf } from '../../src/projections/engine/partition.ts';
-import type { ReadModel } from '../../src/projections/engine/read-model.ts';
-import { checkpointName, type LineStorage } from '../../src/projections/engine/storage.ts';
 import type { FoldThreads } from '../../src/projections/engine/threaded-folder.ts';
 import { figures, orders, readModels, statement } from '../../src/projections/index.ts';
-import { load } from '../../src/projections/postgres/rows.ts';
 import { makeGeneration } from '../../src/projections/postgres/schema.ts';
-import { postgresStorage } from '../../src/projections/postgres/storage.ts';
 import { chance } from '../support/chance.ts';
-import { createTestDatabase } from '../support/postgres.ts';
 import { logged } from './support/events.ts';
-import { happening, Historian, someHistory } from './support/history.ts';
-import { orderKeeping, stoppingModels, threadModels } from './support/thread-models.mjs';
-
-const entry = new URL('./support/fold-worker.mjs', import.meta.url);
-const quick = { beat: 50, lease: 2_000, idle: 500, longestRetry: 20, afterFailure: 30, pace: 1, poll: 10 };
-const models = [...readModels, ...threadModels];
-const flowing = models.filter(({ onFailure }) => onFailure !== 'stop');
-
-/** A log, and read models of it that can be made again and again. */
-class Workshop {
-  readonly #random: () => number;
-  readonly url: string;
-  readonly pool: pg.Pool;
-  readonly store: EventStore;
-  readonly lines: string[] = [];
-
-  private constructor(url: string, pool: pg.Pool, store: EventStore, seed: number) {
-    this.url = url;
-    this.pool = pool;
-    this.store = store;
-    this.#random = chance(seed);
-  }
-
-  static async open(events: number, seed: number): Promise<Workshop> {
-    const database = await createTestDatabase();
-    onTestFinished(() => database.drop());
-    const store = await openPostgresEventStore({ connectionString: database.url });
-    onTestFinished(() => store.close());
-    const pool = new pg.Pool({ connectionString: database.url, max: 20 });
-    pool.on('error', () => undefined);
-    onTestFinished(() => pool.end());
-    await new Historian(store).append(someHistory(events, seed));
-    return new Workshop(database.url, pool, store, seed);
-  }
-
-  /** Worker threads. */
-  threads(count: number): FoldThreads {
-    return foldThreads(count, this.url, entry);
-  }
-
-  /** What such a thread does, done in this one: starts in no time. What passes is copied all the same. */
-  quickThreads(count: number): FoldThreads {
-    return {
-      count,
-      open: (start) => {
-        const model = models.find(({ name }) => name === start.generation.model);
-        if (!model) throw new Error('no such model');
-        const storage: Pick<LineStorage, 'load'> = { load: (...what) => load(this.pool, ...what) };
-        const fold = foldTasks(model, storage, structuredClone(start));
-        const ended = new AbortController();
-        return {
-          fold: async (task) => {
-            const copy = structuredClone(task);
-            for (let turns = this.#random() * 4; turns > 0; turns--) await new Promise(setImmediate);
-            const answer = structuredClone(await fold(copy));
-            ended.signal.throwIfAborted();
-            return answer;
-          },
-          close: async () => ended.abort(),
-        };
-      },
-    };
-  }
-
-  /** Batches of any size, and caches that are too small. */
-  async start(foldThreads: FoldThreads | undefined, some: readonly ReadModel[]): Promise<Projections> {
-    const limits = (): { maxEvents: number; cachedRows: number; pendingRows: number } => ({
-      maxEvents: 1 + Math.floor(this.#random() * 60),
-      cachedRows: 2 + Math.floor(this.#random() * 20),
-      pendingRows: 1 + Math.floor(this.#random() * 20),
-    });
-    const projections = await startProjections({
-      store: this.store,
-      storage: postgresStorage({ pool: this.pool, store: this.store, log: () => undefined }),
-      models: some,
-      instance: `test ${this.#random()}`,
-      log: (line) => void this.lines.push(line),
-      limits: limits(),
-      rebuildLimits: limits(),
-      foldThreads,
-      delays: quick,
-    });
-    onTestFinished(() => projections.stop());
-    return projections;
-  }
-
-  /** Folds the log anew and answers what came of it. */
-  async fold(foldThreads: FoldThreads | undefined, some: readonly ReadModel[] = flowing): Promise<string> {
-    await this.pool.query('drop schema if exists tallyback cascade');
-    const projections = await this.start(foldThreads, some);
-    await this.reached(projections, some);
-    await projections.stop();
-    return this.dump(some, 1);
-  }
-
-  async reached({ progress }: Projections, some: readonly ReadModel[]): Promise<void> {
-    const head = await this.store.head();
-    const reached = (model: ReadModel): Promise<unknown> =>
-      progress.reached(checkpointName(model), head, AbortSignal.timeout(60_000));
-    await Promise.all(some.map(reached));
-  }
-
-  /** Position of the first event that the partition, of two, of a read model has a part in. */
-  async firstOf(name: string, partition: number): Promise<bigint> {
-    const model = models.find((one) => one.name === name);
-    const { rows } = await this.pool.query<{ position: string; stream: string; type: string }>(
-      'select position::text, stream, type from tallyback_log.events order by events.position',
-    );
-    const first = rows.find(({ stream, type }) => {
-      const handled = model?.handles.some((one) => type === storedTypeName(one));
-      return handled && (model?.partitionBy === 'key' || partitionOf(stream, 2) === partition);
-    });
-    return BigInt(first?.position ?? -1);
-  }
-
-  /** Rows with their positions, checkpoints, and what is parked. */
-  async dump(some: readonly ReadModel[], number: number): Promise<string> {
-    const parts: string[] = [];
-    for (const { name, table } of some) {
-      const key = table.key.map((column) => `"${column}"`).join(', ');
-      const { rows } = await this.pool.query<{ line: string }>(
-        `select t::text as line from tallyback.${name}_${number} t order by ${key}`,
-      );
-      const parked = await this.pool.query<{ line: string }>(
-        `select (scope, position, stream, revision, type, error)::text as line from tallyback.parked_event
-         where model = $1 and number = $2 order by scope, commit`,
-        [name, number],
-      );
-      const checkpoint = await this.position(name, number);
-      parts.push(`${name} ${checkpoint}`, ...[...rows, ...parked.rows].map(({ line }) => line));
-    }
-    return parts.join('\n');
-  }
-
-  async position(model: string, number = 1): Promise<string> {
-    const { rows } = await this.pool.query<{ position: string }>(
-      'select position from tallyback.checkpoint where name = $1',
-      [`projection:${model}/${number}`],
-    );
-    return rows[0]?.position ?? 'none';
-  }
-}
+import { happening } from './support/history.ts';
+import { orderKeeping, stoppingModels } from './support/thread-models.mjs';
+import { flowing, Workshop } from './support/workshop.ts';
 
 /** Ends one of the threads while it folds, every now and then, until so many have ended. */
 function withDeaths(threads: FoldThreads, deaths: number, random: () => number): FoldThreads {
@@ -283,6 +132,17 @@ test('a batch that not all threads have folded is seen by nobody', async () => {
   const halved = await workshop.dump(orderKeeping, 1);
   expect(halved).toBe(await workshop.fold(undefined, orderKeeping));
 }, 60_000);
+
+test('threads that cannot even start leave everything as it was', async () => {
+  const workshop = await Workshop.open(20, 9);
+  const missing = workshop.threads(2, new URL('./support/there-is-none.mjs', import.meta.url));
+  const projections = await workshop.start(missing, orderKeeping);
+  const states = (): string[] => projections.status().map(({ state }) => state);
+  await expect.poll(states, { timeout: 20_000 }).toEqual(['retrying', 'retrying']);
+  await projections.stop();
+  expect(projections.status()[0]?.error).toMatch(/there-is-none/);
+  for (const { name } of orderKeeping) expect(await workshop.position(name)).toBe('-1/-1');
+});
 
 test('where streams are dealt out, every row is of one stream', () => {
   fc.assert(
