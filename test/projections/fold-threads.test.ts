@@ -1,7 +1,9 @@
 /** Folding in worker threads: the same tables, to the byte, as without them. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { packEvents, packRows, unpackEvents, unpackRows } from '../../src/projections/engine/packing.ts';
 import { partitionOf } from '../../src/projections/engine/partition.ts';
+import { keyText } from '../../src/projections/engine/row-key.ts';
 import type { FoldThreads } from '../../src/projections/engine/threaded-folder.ts';
 import { figures, orders, readModels, statement } from '../../src/projections/index.ts';
 import { makeGeneration } from '../../src/projections/postgres/schema.ts';
@@ -163,6 +165,39 @@ test('where streams are dealt out, every row is of one stream', () => {
     }),
     { numRuns: 30 },
   );
+});
+
+test('rows and events are the same on the other side', () => {
+  const table = {
+    columns: {
+      a: 'text',
+      n: 'integer',
+      b: { type: 'bigint', nullable: true },
+      at: 'timestamptz',
+      yes: 'boolean',
+    },
+    key: ['a', 'n'],
+  } as const;
+  const rows = [
+    { a: 'ann', n: 1, b: undefined, at: new Date(0), yes: true },
+    undefined,
+    { a: '', n: -1, b: -(1n << 63n), at: new Date(-1), yes: false },
+  ].map((row, i) => ({
+    key: row ? [row.a, row.n] : ['gone', 7],
+    row,
+    position: { commit: 2n ** 62n + BigInt(i), prepare: -1n },
+    stored: { yes: [undefined, true, false][i] },
+  }));
+  const passed = unpackRows(table, structuredClone(packRows(table, rows)));
+  expect([...passed]).toStrictEqual(rows.map((row) => [keyText(row.key), row]));
+  const events = rows.map(({ position }, revision) => ({
+    type: `t${revision}`,
+    data: '{}',
+    stream: 's',
+    revision,
+    position,
+  }));
+  expect(unpackEvents(structuredClone(packEvents(events)))).toStrictEqual(events);
 });
 
 test('a partition is a number below their count, and all of them are used', () => {
