@@ -1,4 +1,4 @@
-/** `npm run bench [-- SCENARIO …]`: commands, log, latency, year. Prints a table and writes the raw figures. */
+/** `npm run bench [-- SCENARIO …]`, all if none is named. Prints a table and writes the raw figures. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -7,13 +7,19 @@ import { eventstoredb } from './eventstoredb.ts';
 import { latency } from './latency.ts';
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
+import { emmett } from './replay/emmett.ts';
+import { replay } from './replay/replay.ts';
 import type { Result } from './result.ts';
+import { snapshots } from './snapshots.ts';
 
 const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
-  log: () => log(4, 500_000),
+  log: () => log(4),
+  replay,
+  emmett: () => emmett(Number(process.env['TALLYBACK_BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
+  snapshots: () => snapshots(10_000),
   year: realYear,
 };
 

@@ -21,18 +21,32 @@ export function streamOf(target: AggregateCommand): string {
   }
 }
 
+/** Of the state that each kind of aggregate has in a snapshot. */
+export const snapshotVersions: Readonly<Record<AggregateCommand['aggregate'], number>> = {
+  programme: programmeAggregate.snapshotVersion,
+  order: orderAggregate.snapshotVersion,
+  account: accountAggregate.snapshotVersion,
+  item: itemAggregate.snapshotVersion,
+};
+
 /** An aggregate's state, folded event by event, that can decide commands. */
 export interface Decider {
+  /** Plain data; `evolve` may change it in place. */
+  readonly state: unknown;
   evolve(event: DomainEvent): void;
   decide(target: AggregateCommand): Decision;
 }
 
 function decider<State, Command>(
   aggregate: Aggregate<State, Command>,
+  from: unknown,
   commandOf: (target: AggregateCommand) => Command | undefined,
 ): Decider {
-  let state = aggregate.initial();
+  let state = from === undefined ? aggregate.initial() : (from as State);
   return {
+    get state() {
+      return state;
+    },
     evolve(event) {
       state = aggregate.evolve(state, event);
     },
@@ -45,16 +59,16 @@ function decider<State, Command>(
   };
 }
 
-/** A fresh aggregate of this kind. */
-export function newDecider(kind: AggregateCommand['aggregate']): Decider {
+/** An aggregate of this kind: a fresh one, or with the state that another one of this version had. */
+export function newDecider(kind: AggregateCommand['aggregate'], from?: unknown): Decider {
   switch (kind) {
     case 'programme':
-      return decider(programmeAggregate, (t) => (t.aggregate === 'programme' ? t.command : undefined));
+      return decider(programmeAggregate, from, (t) => (t.aggregate === 'programme' ? t.command : undefined));
     case 'order':
-      return decider(orderAggregate, (t) => (t.aggregate === 'order' ? t.command : undefined));
+      return decider(orderAggregate, from, (t) => (t.aggregate === 'order' ? t.command : undefined));
     case 'account':
-      return decider(accountAggregate, (t) => (t.aggregate === 'account' ? t.command : undefined));
+      return decider(accountAggregate, from, (t) => (t.aggregate === 'account' ? t.command : undefined));
     case 'item':
-      return decider(itemAggregate, (t) => (t.aggregate === 'item' ? t.command : undefined));
+      return decider(itemAggregate, from, (t) => (t.aggregate === 'item' ? t.command : undefined));
   }
 }

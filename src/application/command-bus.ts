@@ -18,12 +18,16 @@ import { AppendTooLarge, type EventStore, EventStoreUnavailable, type Position }
 import { streamOf } from './aggregates.ts';
 import { type CommandBus, type CommandOutcome, type CommandRequest, CommandUnavailable } from './commands.ts';
 import { type DecidedBatch, decideBatch, type Draft } from './decide-batch.ts';
-import { LoadedStream } from './loaded-stream.ts';
+import { loadStream } from './load-stream.ts';
+import type { LoadedStream } from './loaded-stream.ts';
+import type { Snapshots } from './snapshots.ts';
 import { backoff, type Timing } from './timing.ts';
 
 export interface CommandBusOptions {
   readonly store: EventStore;
   readonly timing: Timing;
+  /** Where long streams are loaded from and kept; without them every stream is read whole. */
+  readonly snapshots?: Snapshots;
   /** About how much memory cached aggregates may take, in bytes; default 256 MiB. */
   readonly cacheBytes?: number;
   /**
@@ -44,7 +48,7 @@ interface Waiting {
 const batchSize = 128;
 
 export function commandBus(options: CommandBusOptions): CommandBus {
-  const { store, timing, patienceMs = 10_000, maxOpen = 100_000 } = options;
+  const { store, timing, snapshots, patienceMs = 10_000, maxOpen = 100_000 } = options;
   const cache = new LRUCache<string, LoadedStream>({
     maxSize: options.cacheBytes ?? 256 * 1024 * 1024,
     sizeCalculation: (loaded) => loaded.size,
@@ -57,6 +61,9 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       const batch = mailbox.splice(0, batchSize);
       try {
         await carryOut(stream, batch);
+        // Only between batches is the state what the log holds.
+        const loaded = cache.peek(stream);
+        if (loaded) await snapshots?.keep(stream, loaded);
       } catch (error) {
         // What waits behind must not overtake what may yet be stored.
         for (const waiting of [...batch, ...mailbox.splice(0)]) waiting.reject(error);
@@ -96,7 +103,8 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   ): Promise<readonly Waiting[]> {
     const kind = batch[0]?.request.aggregate;
     if (kind === undefined) return [];
-    const loaded = cache.get(stream) ?? (await LoadedStream.load(store, kind, stream));
+    const cached = cache.get(stream);
+    const loaded = cached ?? (await loadStream(store, kind, stream, snapshots));
     // Out of the cache while its state runs ahead of the log.
     cache.delete(stream);
 
@@ -113,6 +121,9 @@ export function commandBus(options: CommandBusOptions): CommandBus {
       if (result.kind === 'conflict') return batch;
       if (result.kind === 'id-in-use') return settleReused(stream, batch, decided, result);
       rememberAll(loaded, requests, decided, result);
+    } else if (cached && decided.drafts.some(({ kind }) => kind === 'appending')) {
+      // What appends nothing meets no conflict: whether the stream still is as we remember it has to be looked up.
+      if (await hasGrown(store, stream, loaded.revision)) return batch;
     }
     cache.set(stream, loaded);
     settle(loaded, batch, decided.drafts);
@@ -173,6 +184,11 @@ export function commandBus(options: CommandBusOptions): CommandBus {
   };
 }
 
+async function hasGrown(store: EventStore, stream: string, revision: number): Promise<boolean> {
+  for await (const _ of store.readStream(stream, { from: revision + 1 })) return true;
+  return false;
+}
+
 function rememberAll(
   loaded: LoadedStream,
   requests: readonly CommandRequest[],
@@ -187,7 +203,8 @@ function rememberAll(
       const [encoded, event] = [decided.events[n], decided.decoded[n]];
       if (!encoded || !event) continue;
       // The position of the whole append, the only one a store tells: never before the event's own.
-      const stored = { revision: before + 1 + n, position: end.position, data: encoded.data };
+      const { id, data } = encoded;
+      const stored = { id, data, revision: before + 1 + n, position: end.position };
       loaded.rememberRequest(request.requestId, request.contentHash, stored, event);
     }
   }

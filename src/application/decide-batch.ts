@@ -5,8 +5,9 @@ import { encodeEvent } from '../domain/codec.ts';
 import type { DomainEvent } from '../domain/events.ts';
 import type { NewEvent } from '../eventstore/port.ts';
 import type { CommandOutcome, CommandRequest } from './commands.ts';
-import type { LoadedStream, StoredOutcome } from './loaded-stream.ts';
+import type { LoadedStream } from './loaded-stream.ts';
 import { writeMetadata } from './metadata.ts';
+import type { StoredOutcome } from './remembered-requests.ts';
 
 /** Each request's outcome, or how many of the batch's events are its own. */
 export type Draft =
@@ -42,11 +43,17 @@ const tooLarge: Refusal = {
 };
 
 function eventsOf(decision: Decision, request: CommandRequest): readonly DomainEvent[] {
+  const occurredAt = request.command.at;
+  // A policy's request is repeated after a crash, on whatever the state is then. If it changed nothing, that must stay
+  // so; else it would undo what came after it.
+  const isPolicys = request.causationId !== undefined;
+  if (decision.kind === 'accepted' && decision.events.length === 0 && isPolicys)
+    return [{ type: 'CommandUnchanged', data: { occurredAt } }];
   if (decision.kind === 'accepted') return decision.events;
   const { reason, message, class: refusalClass } = decision.refusal;
   // Kept in the stream itself: with the exact expected revision, no other process can decide otherwise meanwhile.
   return [
-    { type: 'CommandRefused', data: { occurredAt: request.command.at, reason, message, refusalClass } },
+    { type: 'CommandRefused', data: { occurredAt, reason, message, refusalClass } },
   ];
 }
 

@@ -5,24 +5,11 @@
 import type { Refusal } from '../domain/aggregate.ts';
 import { decodeEvent } from '../domain/codec.ts';
 import type { DomainEvent } from '../domain/events.ts';
-import {
-  type EventStore,
-  logStart,
-  noStream,
-  type Position,
-  type RecordedEvent,
-} from '../eventstore/port.ts';
+import { logStart, noStream, type Position, type RecordedEvent } from '../eventstore/port.ts';
 import { type Decider, newDecider } from './aggregates.ts';
 import type { AggregateCommand } from './commands.ts';
 import { readMetadata } from './metadata.ts';
-
-/** What became of a request. */
-export interface StoredOutcome {
-  readonly contentHash: string | undefined;
-  readonly refusal: Refusal | undefined;
-  readonly revision: number;
-  readonly position: Position;
-}
+import { fromColumns, type RequestColumns, type StoredOutcome, toColumns } from './remembered-requests.ts';
 
 const refusalClasses: readonly Refusal['class'][] = [
   'not-found',
@@ -40,51 +27,77 @@ function refusalIn(event: DomainEvent): Refusal | undefined {
 /** About what a remembered request takes, in bytes; the state takes about what the events' JSON does. */
 const requestSize = 250;
 
+/** What of a stream cannot be known without its events; all of it plain data. */
+export interface StreamMemory {
+  readonly state: unknown;
+  readonly requests: RequestColumns;
+  readonly size: number;
+}
+
+/** What of a stored event is noted beside what it does to the state. */
+type Stored = Pick<RecordedEvent, 'id' | 'revision' | 'position' | 'data'>;
+
 export class LoadedStream {
+  readonly kind: AggregateCommand['aggregate'];
   readonly decider: Decider;
-  readonly requests = new Map<string, StoredOutcome>();
+  readonly requests: Map<string, StoredOutcome>;
   revision = noStream;
   position: Position = logStart;
-  #size = 1_000;
+  /** Of the event at `revision`. */
+  eventId = '';
+  /** Up to where there is a snapshot, or one was tried to be made. */
+  snapshotRevision = noStream;
+  #size: number;
 
-  constructor(kind: AggregateCommand['aggregate']) {
-    this.decider = newDecider(kind);
+  constructor(kind: AggregateCommand['aggregate'], memory?: StreamMemory) {
+    this.kind = kind;
+    this.decider = newDecider(kind, memory?.state);
+    this.requests = memory ? fromColumns(memory.requests) : new Map<string, StoredOutcome>();
+    this.#size = memory?.size ?? 1_000;
   }
 
-  static async load(
-    store: EventStore,
+  /** The stream as a snapshot that was made right after this event holds it; `memory` is its own from now on. */
+  static restored(
     kind: AggregateCommand['aggregate'],
-    stream: string,
-  ): Promise<LoadedStream> {
-    const loaded = new LoadedStream(kind);
-    for await (const recorded of store.readStream(stream)) {
-      const event = decodeEvent(recorded);
-      loaded.decider.evolve(event);
-      loaded.remember(recorded, event);
-    }
+    memory: StreamMemory,
+    { revision, position, id }: RecordedEvent,
+  ): LoadedStream {
+    const loaded = new LoadedStream(kind, memory);
+    loaded.revision = revision;
+    loaded.position = position;
+    loaded.eventId = id;
+    loaded.snapshotRevision = revision;
     return loaded;
   }
 
-  /** Takes note of a stored event that the decider has evolved over. */
-  remember(recorded: RecordedEvent, event: DomainEvent): void {
+  /** What a snapshot keeps. To be copied before anything else is done with the stream. */
+  get memory(): StreamMemory {
+    return { state: this.decider.state, requests: toColumns(this.requests), size: this.#size };
+  }
+
+  /** Takes in the stream's next event, as the store has it. */
+  read(recorded: RecordedEvent): void {
+    const event = decodeEvent(recorded);
+    this.decider.evolve(event);
     const metadata = readMetadata(recorded.metadata);
     if (metadata) this.rememberRequest(metadata.requestId, metadata.contentHash, recorded, event);
     else this.#take(recorded);
   }
 
-  /** As `remember`, for an event this process has just stored and whose request it knows. */
+  /** Takes note of an event that this process has just stored, and that the decider has evolved over. */
   rememberRequest(
     requestId: string,
     contentHash: string | undefined,
-    recorded: Pick<RecordedEvent, 'revision' | 'position' | 'data'>,
+    stored: Stored,
     event: DomainEvent,
   ): void {
-    this.#take(recorded);
-    const { revision, position } = recorded;
+    this.#take(stored);
+    const { revision, position } = stored;
     this.requests.set(requestId, { contentHash, refusal: refusalIn(event), revision, position });
   }
 
-  #take({ revision, position, data }: Pick<RecordedEvent, 'revision' | 'position' | 'data'>): void {
+  #take({ id, revision, position, data }: Stored): void {
+    this.eventId = id;
     this.revision = revision;
     this.position = position;
     this.#size += requestSize + data.length;

@@ -23,6 +23,11 @@ export type Decision<T extends EventType = EventType> =
 export interface Aggregate<State, Command, T extends EventType = EventType> {
   /** The part of its stream names before the first "-". */
   readonly category: string;
+  /**
+   * Raised with every change of the state's shape, or of what the fold makes of events: a snapshot of another
+   * version is not used. test/application/snapshot-versions.test.ts says when.
+   */
+  readonly snapshotVersion: number;
   initial(): State;
   evolve(state: State, event: DomainEvent<T>): State;
   decide(state: State, command: Command): Decision<T>;

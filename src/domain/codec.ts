@@ -27,16 +27,21 @@ export class UnreadableEvent extends Error {
   override readonly name = 'UnreadableEvent';
 }
 
+/**
+ * Several readers see the same stored object; it is parsed once, and forgotten with it. Kept in the object itself,
+ * because the garbage collector pays dearly for a WeakMap at these rates. (Stored events are never changed: a copy
+ * with other data would still decode as the first.)
+ */
+const decoded = Symbol('decoded');
+
 interface Stored {
   readonly type: string;
   readonly data: string;
+  [decoded]?: DomainEvent;
 }
 
-// Several readers see the same stored object; it is parsed once, and forgotten with it.
-const decoded = new WeakMap<Stored, DomainEvent>();
-
 export function decodeEvent(stored: Stored): DomainEvent {
-  const known = decoded.get(stored);
+  const known = stored[decoded];
   if (known) return known;
   const entry = codecs.get(stored.type);
   if (!entry) throw new UnreadableEvent(`unknown event type ${stored.type}`);
@@ -47,6 +52,6 @@ export function decodeEvent(stored: Stored): DomainEvent {
     throw new UnreadableEvent(`event of type ${stored.type} does not parse`, { cause });
   }
   const event = { type: entry.type, data } as DomainEvent;
-  decoded.set(stored, event);
+  stored[decoded] = event;
   return event;
 }

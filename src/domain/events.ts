@@ -1,6 +1,6 @@
 /** Every event type there is: its stable name in the store, and its codec. */
 import * as account from '../gen/tallyback/events/v1/account.ts';
-import { CommandRefused } from '../gen/tallyback/events/v1/command.ts';
+import { CommandRefused, CommandUnchanged } from '../gen/tallyback/events/v1/command.ts';
 import * as item from '../gen/tallyback/events/v1/item.ts';
 import * as order from '../gen/tallyback/events/v1/order.ts';
 import * as programme from '../gen/tallyback/events/v1/programme.ts';
@@ -39,6 +39,7 @@ export const eventCodecs = {
   StockTakenBack: item.StockTakenBack,
   StockAdjusted: item.StockAdjusted,
   CommandRefused,
+  CommandUnchanged,
 } as const;
 
 export type EventType = keyof typeof eventCodecs;

@@ -11,6 +11,8 @@ import { policyCheckpointName, runPolicy } from '../application/policy-runner.ts
 import { type PositionTokens, positionTokens } from '../application/position-token.ts';
 import { postgresRefusedRecords } from '../application/refused-records-postgres.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
+import { postgresSnapshotStore } from '../application/snapshot-store-postgres.ts';
+import { Snapshots } from '../application/snapshots.ts';
 import { orderRebate } from '../domain/policies/order-rebate.ts';
 import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
@@ -38,6 +40,7 @@ export const parts = {
   store: id<EventStore>('store'),
   tokens: id<PositionTokens>('tokens'),
   refusedRecords: id<RefusedRecords>('refused-records'),
+  snapshots: id<Snapshots>('snapshots'),
   bus: id<CommandBus>('bus'),
   storage: id<ProjectionStorage>('storage'),
   projections: id<Projections>('projections'),
@@ -106,7 +109,24 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     return positionTokens(key, (await get(parts.store)).id);
   });
   bind(parts.refusedRecords, async (get) => postgresRefusedRecords(await get(parts.pool)));
-  bind(parts.bus, async (get) => commandBus({ store: await get(parts.store), timing: systemTiming }));
+  bind(
+    parts.snapshots,
+    async (get) =>
+      new Snapshots({
+        snapshotStore: postgresSnapshotStore(await get(parts.pool)),
+        store: await get(parts.store),
+        timing: systemTiming,
+        log,
+      }),
+    (snapshots) => snapshots.close(),
+  );
+  bind(parts.bus, async (get) =>
+    commandBus({
+      store: await get(parts.store),
+      timing: systemTiming,
+      snapshots: await get(parts.snapshots),
+    }),
+  );
   bind(parts.storage, async (get) =>
     postgresStorage({
       pool: await get(parts.pool),

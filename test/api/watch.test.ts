@@ -175,23 +175,50 @@ describe('a watch', () => {
     await new Watching(api.accountQuery).caughtUp();
   });
 
-  test('ends when the read model is replayed: what it said holds no longer', async () => {
-    await start();
+  test('begins again when the read model was folded anew: what it said holds no longer', async () => {
+    await start({ limits: { resetSpreadMs: 50 } });
     const watching = new Watching(api.accountQuery);
     await watching.caughtUp();
-    api.tables.advance('projection:balance', at(2));
-    await until(() => watching.ended !== undefined);
-    expect(watching.ended).toMatchObject({
-      code: 'UNAVAILABLE',
-      reason: 'READ_MODEL_REBUILT',
-      retryMs: 1_000,
-    });
+    set(20, 'm0', 20n);
+    await until(() => watching.state.get('m0') === 20n);
+    const before = watching.messages.length;
+    // One row is gone, one is another one although its position is behind, and the whole is not as far.
+    api.tables.refold(balance, at(9), [balanceRow('m0', { available_minor: 1n }), balanceRow('m2')]);
+    await until(() => watching.words.slice(before).includes('caughtUp'));
+    expect(watching.words.slice(before)).toEqual([
+      'reset',
+      'snapshotStarted',
+      'changes',
+      'snapshotCompleted',
+      'caughtUp',
+    ]);
+    expect([...watching.state]).toEqual([
+      ['m0', 1n],
+      ['m2', 100n],
+    ]);
+    expect(watching.messages.map(({ header }) => Number(header?.sequence))).toEqual(
+      watching.messages.map((_, n) => n + 1),
+    );
+    expect(
+      watching.messages.slice(before).map(({ header }) => tokens.decode(header?.positionToken ?? '')?.commit),
+    ).toEqual([undefined, undefined, undefined, 9n, 9n]);
+    set(10, 'm1', 4n);
+    await until(() => watching.state.get('m1') === 4n);
+    watching.call.cancel();
     await nothingLeft();
-    set(3, 'm0', 3n);
-    const again = new Watching(api.accountQuery);
-    await again.caughtUp();
-    set(4, 'm0', 4n);
-    await until(() => again.state.get('m0') === 4n);
+  });
+
+  test('that is being told to begin again can go away, and one that comes then sees only what is new', async () => {
+    await start({ limits: { resetSpreadMs: 60_000 } });
+    const watches = Array.from({ length: 20 }, () => new Watching(api.accountQuery));
+    await Promise.all(watches.map((watching) => watching.caughtUp()));
+    api.tables.refold(balance, at(10), [balanceRow('m7')]);
+    await until(() => watches.every(({ words }) => words.includes('reset')));
+    const fresh = new Watching(api.accountQuery);
+    await fresh.caughtUp();
+    expect([...fresh.state.keys()]).toEqual(['m7']);
+    for (const { call } of [...watches, fresh]) call.cancel();
+    await nothingLeft();
   });
 
   test('ends at its deadline, and gives everything back', async () => {

@@ -17,6 +17,9 @@ let bus: CommandBus;
 let running: AbortController;
 let checkpoints: Map<string, Position>;
 let checkpointLost: boolean;
+let checkpointFaults: ('lose-request' | 'lose-answer' | undefined)[];
+let reloads: number;
+let lines: string[];
 let runs: Promise<void>[];
 
 beforeEach(() => {
@@ -24,30 +27,48 @@ beforeEach(() => {
   bus = commandBus({ store, timing: virtualTiming() });
   checkpoints = new Map();
   checkpointLost = false;
+  checkpointFaults = [];
+  reloads = 0;
+  lines = [];
   runs = [];
   start();
 });
 
 afterEach(stop);
 
+/** Where a policy has got to, in memory: claimed when the runner starts. */
+function checkpointOf(name: string): PolicyCheckpoint {
+  let position = checkpoints.get(name) ?? logStart;
+  return {
+    get position() {
+      return position;
+    },
+    advance(to) {
+      const fault = checkpointFaults.shift();
+      if (fault === 'lose-request') return Promise.reject(new Error('no connection'));
+      if (!checkpointLost) checkpoints.set(name, to);
+      if (fault === 'lose-answer') return Promise.reject(new Error('connection lost'));
+      if (!checkpointLost) position = to;
+      return Promise.resolve(!checkpointLost);
+    },
+    reload() {
+      reloads++;
+      if (!checkpointLost) position = checkpoints.get(name) ?? logStart;
+      return Promise.resolve(!checkpointLost);
+    },
+  };
+}
+
 function start(): void {
   running = new AbortController();
-  const openCheckpoint = (name: string): Promise<PolicyCheckpoint> =>
-    Promise.resolve({
-      position: checkpoints.get(name) ?? logStart,
-      advance(to) {
-        if (!checkpointLost) checkpoints.set(name, to);
-        return Promise.resolve(!checkpointLost);
-      },
-    });
   runs = [orderRebate, orderStock].map((policy) =>
     runPolicy({
       policy,
       store,
       bus,
-      openCheckpoint,
+      checkpoint: checkpointOf(`policy:${policy.name}`),
       timing: virtualTiming(),
-      log: () => undefined,
+      log: (line) => lines.push(line),
       signal: running.signal,
     }),
   );
@@ -184,16 +205,44 @@ describe('policies', () => {
     expect(entries).toEqual(Array.from({ length: 38 }, (_, n) => `net~o${n + 2}`));
   });
 
-  test('a runner whose checkpoint another one has taken does not move it', async () => {
+  test('a runner whose checkpoint another one has taken does not move it, and ends', async () => {
     await bus.execute(publish(1, 500, day(1)));
     await settle();
     const before = new Map(checkpoints);
     checkpointLost = true;
     await bus.execute(track(2, day(2)));
-    for (let n = 0; n < 50; n++) await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all(runs);
     expect(checkpoints).toEqual(before);
+    expect(lines.filter((line) => line.includes('another runner has taken over'))).toHaveLength(2);
+    // Whoever claims it next does what was not noted again, to no effect.
     checkpointLost = false;
+    start();
     await settle();
     expect(typesIn(accountStream('ann', 'GBP'))).toEqual(['RebateAccrued']);
+  });
+
+  test('a runner that was replaced while its store failed ends, too', async () => {
+    await bus.execute(publish(1, 500, day(1)));
+    await settle();
+    const before = new Map(checkpoints);
+    checkpointFaults.push('lose-request', 'lose-request');
+    checkpointLost = true;
+    await bus.execute(track(2, day(2)));
+    await Promise.all(runs);
+    expect(reloads).toBeGreaterThanOrEqual(1);
+    expect(checkpoints).toEqual(before);
+  });
+
+  test('a checkpoint that may or may not have been saved is read again; no event is left out or counts twice', async () => {
+    await bus.execute(publish(1, 500, day(1)));
+    for (let n = 0; n < 40; n++)
+      checkpointFaults.push(n % 3 === 0 ? 'lose-answer' : n % 3 === 1 ? 'lose-request' : undefined);
+    for (let n = 2; n < 30; n++) await bus.execute(track(n, day(2)));
+    await settle();
+    expect(reloads).toBeGreaterThan(0);
+    const entries = eventsIn(accountStream('ann', 'GBP')).flatMap((e) =>
+      e.type === 'RebateAccrued' ? [e.data.entryId] : [],
+    );
+    expect(entries).toEqual(Array.from({ length: 28 }, (_, n) => `net~o${n + 2}`));
   });
 });

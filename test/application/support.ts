@@ -1,5 +1,6 @@
 /** Short ways to build requests, and time that passes by itself. */
 import type { CommandRequest } from '../../src/application/commands.ts';
+import type { Snapshot, SnapshotStore } from '../../src/application/snapshot-store.ts';
 import type { Timing } from '../../src/application/timing.ts';
 import type { ItemCommand } from '../../src/domain/item/commands.ts';
 
@@ -42,3 +43,35 @@ export const receive = (n: number, quantity: bigint): CommandRequest =>
 
 export const reserve = (n: number, quantity: bigint): CommandRequest =>
   itemRequest(n, { ...item(), kind: 'reserve', reservationId: `r${n}`, quantity });
+
+/** Snapshots in memory, which can be told to fail. */
+export class MemorySnapshotStore implements SnapshotStore {
+  readonly kept = new Map<string, Snapshot>();
+  fault: 'fails' | 'hangs' | undefined;
+  loads = 0;
+  saves = 0;
+
+  async load(stream: string): Promise<Snapshot | undefined> {
+    this.loads++;
+    await this.#answer();
+    return this.kept.get(stream);
+  }
+
+  async save(snapshot: Snapshot): Promise<void> {
+    this.saves++;
+    await this.#answer();
+    this.kept.set(snapshot.stream, snapshot);
+  }
+
+  /** The only one there is, for a test to tamper with. */
+  get only(): Snapshot {
+    const [snapshot, ...others] = this.kept.values();
+    if (!snapshot || others.length > 0) throw new Error(`there are ${this.kept.size} snapshots`);
+    return snapshot;
+  }
+
+  #answer(): Promise<void> {
+    if (this.fault === 'fails') return Promise.reject(new Error('the snapshots are down'));
+    return this.fault === 'hangs' ? new Promise(() => undefined) : Promise.resolve();
+  }
+}

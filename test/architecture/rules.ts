@@ -33,6 +33,13 @@ const rules: Readonly<Record<string, FolderRule>> = {
 const confined: readonly (readonly [RegExp, RegExp])[] = [
   [/^@eventstore\/db-client/, /^eventstore\/eventstoredb\/client\.ts$/],
   [/^@grpc\//, /^(?:api|main|eventstore\/eventstoredb)\//],
+  [/^pg$/, /^(?!projections\/(?!postgres\/))/],
+];
+
+/** Folders of src/ in which some files may not import from others. */
+const apart: readonly (readonly [files: RegExp, from: RegExp])[] = [
+  // The engine knows the database by its port.
+  [/^projections\/(?!postgres\/)/, /^projections\/postgres\//],
 ];
 
 /** Files that are the edge: the only ones that may use the clock, chance, timers or the environment. */
@@ -72,7 +79,8 @@ export function violationsIn(file: string, source: string): string[] {
     if (specifier.startsWith('.')) {
       const target = resolveFromSrc(file, specifier);
       const allowed = [folder, ...rule.folders].some((f) => target.startsWith(`${f}/`));
-      if (!allowed) found.push(`${file} imports ${target}`);
+      const isKeptApart = apart.some(([files, from]) => files.test(file) && from.test(target));
+      if (!allowed || isKeptApart) found.push(`${file} imports ${target}`);
     } else if (rule.packages && !rule.packages.some((allowed) => allowed.test(specifier))) {
       found.push(`${file} imports ${specifier}`);
     }

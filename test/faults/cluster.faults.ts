@@ -36,6 +36,7 @@ import { recompute } from '../../src/main/demo/recompute.ts';
 import { compare } from '../../src/main/demo/table.ts';
 import { chance } from '../support/chance.ts';
 import { type EventStoreDb, type LoggedEvent, startEventStoreDb } from '../support/eventstoredb/index.ts';
+import { grouped } from '../support/grouped.ts';
 import { startServer, type TallybackProcess } from '../support/tallyback-process.ts';
 import { mischief } from './mischief.ts';
 
@@ -133,20 +134,9 @@ async function settle(ask: () => Promise<{ readonly receipt: CommandReceipt | un
   }
 }
 
-/** Our events of the log, under the requests that caused them. */
-function byRequest(log: readonly LoggedEvent[]): ReadonlyMap<string, readonly LoggedEvent[]> {
-  const found = new Map<string, LoggedEvent[]>();
-  for (const event of log) {
-    const metadata: unknown = JSON.parse(event.metadata);
-    const id =
-      typeof metadata === 'object' && metadata !== null && 'requestId' in metadata
-        ? String(metadata.requestId)
-        : '';
-    const events = found.get(id);
-    if (events) events.push(event);
-    else found.set(id, [event]);
-  }
-  return found;
+function requestIdOf({ metadata }: LoggedEvent): string {
+  const read: unknown = JSON.parse(metadata);
+  return typeof read === 'object' && read !== null && 'requestId' in read ? String(read.requestId) : '';
 }
 
 test(`${total} commands, all settled, each stored once or not at all; every read model right`, async () => {
@@ -199,7 +189,7 @@ test(`${total} commands, all settled, each stored once or not at all; every read
 
   const token = await awaitEffects(client, { signal, lagPatienceMs: 300_000, patienceMs: 60_000 });
   const log = cluster.log.events().filter(({ stream }) => stream.startsWith(`${namespace}.`));
-  const stored = byRequest(log);
+  const stored = grouped(log, requestIdOf);
   let [accepted, refused] = [0, 0];
   for (const [requestId, answer] of answers) {
     const events = stored.get(requestId) ?? [];

@@ -36,7 +36,8 @@ const sold = (sku: string, quantity = 1n): Happening => ({
 describe('one row, lists, pages', () => {
   test('values come back as they went in', async () => {
     const { store, historian, start } = await openHouse();
-    const { reader, ...projections } = await start();
+    const projections = await start();
+    const { reader } = projections;
     const tricky = 'a "b" \\ {c,d} \n NULL é 💷';
     await historian.append([
       sold(tricky, -(2n ** 63n)),
@@ -50,7 +51,7 @@ describe('one row, lists, pages', () => {
         }),
       },
     ]);
-    await caughtUp({ reader, ...projections }, store);
+    await caughtUp(projections, store);
     const head = await store.head();
     const item = await reader.get(stock, ['shop', tricky]);
     expect(item).toMatchObject({
@@ -126,7 +127,7 @@ describe('one row, lists, pages', () => {
 describe('snapshots and changes', () => {
   test('a snapshot and the changes after it make the table, whatever is committed meanwhile', async () => {
     const { store, historian, start } = await openHouse();
-    const projections = await start({ models: [balance], maxEvents: 4 });
+    const projections = await start({ models: [balance], limits: { maxEvents: 4 } });
     const { reader } = projections;
     const history = someHistory(600, 12);
     const writing = (async () => {
@@ -165,7 +166,7 @@ describe('snapshots and changes', () => {
 
   test('changes in pages of any size are the changes in one', async () => {
     const { store, historian, start } = await openHouse();
-    const projections = await start({ models: [balance, figures], maxEvents: 3 });
+    const projections = await start({ models: [balance, figures], limits: { maxEvents: 3 } });
     await historian.append(someHistory(300, 13));
     await caughtUp(projections, store, [balance, figures]);
     const { reader } = projections;

@@ -17,7 +17,7 @@ import {
 export type AppendFault = 'lose-request' | 'lose-answer';
 
 export class MemoryEventStore implements EventStore {
-  readonly id = 'memory';
+  readonly id: string = 'memory';
   readonly origin = undefined;
   readonly log: RecordedEvent[] = [];
   /** Taken one per append. */

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-const cli = join(import.meta.dirname, '../../dist/main/cli.js');
+/** The server as `npm run build` makes it. */
+export const builtCli = join(import.meta.dirname, '../../dist/main/cli.js');
 
 /** Only what a fresh shell has: no setting of the machine reaches the process. */
 const cleanEnvironment = (): NodeJS.ProcessEnv => ({
@@ -22,7 +23,11 @@ export interface TallybackProcess {
   end(signal: NodeJS.Signals): Promise<number>;
 }
 
-export function startTallyback(args: readonly string[], env: NodeJS.ProcessEnv = {}): TallybackProcess {
+export function startTallyback(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  cli: string = builtCli,
+): TallybackProcess {
   const child = spawn(process.execPath, ['--max-semi-space-size=64', cli, ...args], {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -42,20 +47,24 @@ export function startTallyback(args: readonly string[], env: NodeJS.ProcessEnv =
   };
 }
 
+/** The address at which a starting server serves, once it does. */
+export async function addressOf(server: TallybackProcess): Promise<string> {
+  for (;;) {
+    const address = /serves gRPC on (\S+)/.exec(server.output())?.[1];
+    if (address !== undefined) return address;
+    const waited = await Promise.race([
+      server.exited.then((code) => ({ code })),
+      once(server.child.stdout ?? server.child, 'data'),
+    ]);
+    if ('code' in waited) throw new Error(`the server ended with ${waited.code}:\n${server.output()}`);
+  }
+}
+
 /** A server on a free port; resolves once it serves. */
 export async function startServer(
   dataDir: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<TallybackProcess & { readonly address: string }> {
   const server = startTallyback(['serve', '--data', dataDir, '--listen', '127.0.0.1:0'], env);
-  let address: string | undefined;
-  while (address === undefined) {
-    const waited = await Promise.race([
-      server.exited.then((code) => ({ code })),
-      once(server.child.stdout ?? server.child, 'data'),
-    ]);
-    if ('code' in waited) throw new Error(`the server ended with ${waited.code}:\n${server.output()}`);
-    address = /serves gRPC on (\S+)/.exec(server.output())?.[1];
-  }
-  return { ...server, address };
+  return { ...server, address: await addressOf(server) };
 }

@@ -24,7 +24,7 @@ export function decideAccount(state: AccountState, command: AccountCommand): Acc
 
 /** No event moves more than its balance shows; a line's amount is not in the balance. */
 function fits(event: AccountEvent): boolean {
-  if (event.type === 'CommandRefused') return true;
+  if (event.type === 'CommandRefused' || event.type === 'CommandUnchanged') return true;
   const lines = event.type === 'RebateAccrued' ? event.data.lines : [];
   return (
     lines.every((line) => fitsInt64(line.amountMinor)) &&

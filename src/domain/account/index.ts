@@ -5,6 +5,7 @@ import { evolveAccount, initialAccount, type AccountEventType, type AccountState
 
 export const accountAggregate: Aggregate<AccountState, AccountCommand, AccountEventType> = {
   category: 'account',
+  snapshotVersion: 1,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

@@ -70,6 +70,7 @@ export function postings(event: AccountEvent): readonly Posting[] {
     case 'AccountFrozen':
     case 'AccountUnfrozen':
     case 'CommandRefused':
+    case 'CommandUnchanged':
       return [];
   }
 }

@@ -29,7 +29,8 @@ export type AccountEventType =
   | 'BalanceAdjusted'
   | 'AccountFrozen'
   | 'AccountUnfrozen'
-  | 'CommandRefused';
+  | 'CommandRefused'
+  | 'CommandUnchanged';
 export type AccountEvent = DomainEvent<AccountEventType>;
 
 export interface AccountLine {
@@ -116,13 +117,13 @@ export const initialAccount = (): AccountState => ({
 });
 
 export function evolveAccount(state: AccountState, event: AccountEvent): AccountState {
-  if (event.type === 'CommandRefused') return state;
+  if (event.type === 'CommandRefused' || event.type === 'CommandUnchanged') return state;
   evolveParts(state, event);
   state.balance = present(event.data.balance, `${event.type}.balance`);
   return state;
 }
 
-function evolveParts(state: AccountState, event: Exclude<AccountEvent, { type: 'CommandRefused' }>): void {
+function evolveParts(state: AccountState, event: Exclude<AccountEvent, { type: 'CommandRefused' | 'CommandUnchanged' }>): void {
   switch (event.type) {
     case 'RebateAccrued': {
       const { data } = event;

@@ -5,6 +5,7 @@ import { evolveItem, initialItem, type ItemEventType, type ItemState } from './s
 
 export const itemAggregate: Aggregate<ItemState, ItemCommand, ItemEventType> = {
   category: 'item',
+  snapshotVersion: 1,
   initial: initialItem,
   evolve: evolveItem,
   decide: decideItem,

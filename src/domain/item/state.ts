@@ -19,7 +19,8 @@ export type ItemEventType =
   | 'StockSold'
   | 'StockTakenBack'
   | 'StockAdjusted'
-  | 'CommandRefused';
+  | 'CommandRefused'
+  | 'CommandUnchanged';
 export type ItemEvent = DomainEvent<ItemEventType>;
 
 interface Reservation {
@@ -67,6 +68,7 @@ export function evolveItem(state: ItemState, event: ItemEvent): ItemState {
     case 'StockAdjusted':
       return atLevel(state, event.data.level);
     case 'CommandRefused':
+    case 'CommandUnchanged':
       return state;
   }
 }

@@ -5,6 +5,7 @@ import { evolveOrder, initialOrder, type OrderEventType, type OrderState } from 
 
 export const orderAggregate: Aggregate<OrderState, OrderCommand, OrderEventType> = {
   category: 'order',
+  snapshotVersion: 1,
   initial: initialOrder,
   evolve: evolveOrder,
   decide: decideOrder,

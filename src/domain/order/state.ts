@@ -26,7 +26,8 @@ export type OrderEventType =
   | StatusEventType
   | 'ReturnReported'
   | 'StockAdjustmentReported'
-  | 'CommandRefused';
+  | 'CommandRefused'
+  | 'CommandUnchanged';
 export type OrderEvent = DomainEvent<OrderEventType>;
 export type StatusEvent = DomainEvent<StatusEventType>;
 
@@ -118,6 +119,7 @@ export function evolveOrder(state: OrderState, event: OrderEvent): OrderState {
       );
       return state;
     case 'CommandRefused':
+    case 'CommandUnchanged':
       return state;
   }
 }

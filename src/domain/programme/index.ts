@@ -5,6 +5,7 @@ import { evolveProgramme, initialProgramme, type ProgrammeEventType, type Progra
 
 export const programmeAggregate: Aggregate<ProgrammeState, ProgrammeCommand, ProgrammeEventType> = {
   category: 'programme',
+  snapshotVersion: 1,
   initial: initialProgramme,
   evolve: evolveProgramme,
   decide: decideProgramme,

@@ -6,7 +6,7 @@ import { BrokenInvariant, present } from '../aggregate.ts';
 import type { DomainEvent } from '../events.ts';
 import type { ReleaseOn, Rule, RuleSetPublished } from '../../gen/tallyback/events/v1/programme.ts';
 
-export type ProgrammeEventType = 'RuleSetPublished' | 'RuleSetRetired' | 'CommandRefused';
+export type ProgrammeEventType = 'RuleSetPublished' | 'RuleSetRetired' | 'CommandRefused' | 'CommandUnchanged';
 export type ProgrammeEvent = DomainEvent<ProgrammeEventType>;
 
 /** A rule with its lists as sets: a rule may name thousands of SKUs, and every line asks. */
@@ -60,6 +60,7 @@ export function evolveProgramme(state: ProgrammeState, event: ProgrammeEvent): P
       return state;
     }
     case 'CommandRefused':
+    case 'CommandUnchanged':
       return state;
   }
 }

@@ -16,7 +16,7 @@ import {
   type RecordedEvent,
   type SubscribeOptions,
 } from '../port.ts';
-import { streamEvents } from '../stream-events.ts';
+import { pageEvents, streamEvents } from '../stream-events.ts';
 import { Wakeup } from '../wakeup.ts';
 import { AppendChannel } from './append-channel.ts';
 import { parseConnectionString } from './connection-string.ts';
@@ -161,7 +161,10 @@ class EventStoreDbStore implements CopyTarget {
     options: { readonly from?: number; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<RecordedEvent> {
     const name = this.#nameOf(stream);
-    const page = (from: number) => this.#parts.reader.streamPage(name, from, streamPageLimits);
+    const page = (from: number, nth: number) => {
+      const events = pageEvents(streamPageLimits.events, nth);
+      return this.#parts.reader.streamPage(name, from, { ...streamPageLimits, events });
+    };
     return streamEvents(page, Math.max(0, options.from ?? 0), options.signal ?? this.#closed.signal);
   }
 

@@ -26,7 +26,7 @@ import { LogWatch } from './log-watch.ts';
 import { readHead, readLogPage, readStreamPage, toPosition } from './rows.ts';
 import { claimAsCopy, ensureSchema, type LogInfo, markComplete } from './schema.ts';
 import { subscription } from './subscription.ts';
-import { streamEvents } from '../stream-events.ts';
+import { pageEvents, streamEvents } from '../stream-events.ts';
 import { Wakeup } from '../wakeup.ts';
 
 export interface PostgresEventStoreOptions {
@@ -177,7 +177,10 @@ class PostgresEventStore implements CopyTarget {
     stream: string,
     options: { readonly from?: number; readonly signal?: AbortSignal } = {},
   ): AsyncIterable<RecordedEvent> {
-    const page = (from: number) => readStreamPage(this.#database, stream, from, streamPageLimits);
+    const page = (from: number, nth: number) => {
+      const rows = pageEvents(streamPageLimits.rows, nth);
+      return readStreamPage(this.#database, stream, from, { ...streamPageLimits, rows });
+    };
     return streamEvents(page, Math.max(0, options.from ?? 0), options.signal ?? this.#closed.signal);
   }
 

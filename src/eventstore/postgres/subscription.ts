@@ -10,6 +10,7 @@
  * A failing read is repeated for ever, with growing, jittered pauses. Ends only by the signal; throws
  * LogDamaged if the log has a hole, and EventStoreUnavailable when the store is closed under it.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   EventStoreUnavailable,
   type LogBatch,
@@ -112,6 +113,9 @@ async function* pagesUntilJoined(
     next = after < tail.last && !tail.holds(after + 1) ? fetch(after) : undefined;
     // Whether the page is still wanted shows later; until then its failure must not count as unhandled.
     next?.catch(() => undefined);
+    // Its query leaves with the next turn. Whoever handles this page may keep the thread busy for as long as it
+    // takes, and Postgres is to work meanwhile.
+    if (next) await nextTurn();
     yield page.events;
   }
 }

@@ -55,6 +55,8 @@ export const balance = defineReadModel({
   table: { columns, key: ['member', 'currency'] },
   handles,
   partitionBy: 'stream',
+  // Money that is said to be somebody's: better none of it new than some of it wrong.
+  onFailure: 'stop',
   keys: ({ event: { data } }) => [[data.member, data.currency]],
   fold(row, { event, revision }): BalanceRow {
     const { data } = event;

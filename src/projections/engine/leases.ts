@@ -46,6 +46,8 @@ export interface LeaseKeeperOptions {
 interface Led {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
+  /** The beat in which the claim was answered; undefined before, and while something is given back. */
+  since: number | undefined;
 }
 
 export class LeaseKeeper {
@@ -53,6 +55,7 @@ export class LeaseKeeper {
   readonly #led = new Map<string, Led>();
   /** Until when what has failed here is not tried again. */
   readonly #resting = new Map<string, number>();
+  #beats = 0;
   #nudge = new AbortController();
 
   constructor(options: LeaseKeeperOptions) {
@@ -61,7 +64,7 @@ export class LeaseKeeper {
 
   /** Names of what is led here. */
   get leading(): readonly string[] {
-    return [...this.#led.keys()];
+    return [...this.#led].flatMap(([name, { since }]) => (since === undefined ? [] : [name]));
   }
 
   /** Has the next beat come at once. */
@@ -72,27 +75,48 @@ export class LeaseKeeper {
   /** Until the signal aborts; then everything is finished and given back. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { storage, instance, timing, delays, log } = this.#options;
-    let lastBeat = timing.monotonic();
+    const stop = (): void => this.#stopAll();
+    signal.addEventListener('abort', stop);
+    let alive = this.#aliveForNow();
     let failures = 0;
+    // Not one for every beat: a signal that lives long remembers all that were ever composed of it.
+    let pausing: { readonly nudge: AbortController; readonly signal: AbortSignal } | undefined;
     while (!signal.aborted) {
-      const startedAt = timing.monotonic();
+      const next = this.#aliveForNow();
       try {
         await this.#beat(signal);
-        lastBeat = startedAt;
+        alive.abort();
+        alive = next;
         if (failures > 0) log('the database answers again');
         failures = 0;
       } catch (error) {
+        next.abort();
         if (failures++ === 0) log(`cannot say that this instance lives: ${errorText(error)}; trying again`);
-        if (timing.monotonic() - lastBeat > delays.lease) this.#stopAll();
       }
       const pause =
         failures > 0 ? backoff(timing, failures, delays.beat) : delays.beat * (0.9 + 0.2 * timing.random());
-      await timing.sleep(pause, AbortSignal.any([signal, this.#nudge.signal]));
-      if (this.#nudge.signal.aborted) this.#nudge = new AbortController();
+      const nudge = this.#nudge;
+      if (pausing?.nudge !== nudge) pausing = { nudge, signal: AbortSignal.any([signal, nudge.signal]) };
+      await timing.sleep(pause, pausing.signal);
+      if (nudge.signal.aborted) this.#nudge = new AbortController();
     }
+    alive.abort();
+    signal.removeEventListener('abort', stop);
     this.#stopAll();
     await Promise.all(Array.from(this.#led.values(), ({ ended }) => ended));
     await storage.leave(instance).catch((error: unknown) => log(`while leaving: ${errorText(error)}`));
+  }
+
+  /** Everything stops when a lease has passed since now, however a beat hangs; unless that is called off. */
+  #aliveForNow(): AbortController {
+    const { timing, delays, log } = this.#options;
+    const called = new AbortController();
+    void timing.sleep(delays.lease, called.signal).then(() => {
+      if (called.signal.aborted) return;
+      log('this instance could not say for too long that it lives: others take over');
+      this.#stopAll();
+    });
+    return called;
   }
 
   #stopAll(): void {
@@ -101,6 +125,7 @@ export class LeaseKeeper {
 
   async #beat(signal: AbortSignal): Promise<void> {
     const { storage, instance, delays } = this.#options;
+    const beat = ++this.#beats;
     const before = this.#duties();
     const able = [...before.keys()];
     const cluster = await storage.beat({ instance, able, ttl: delays.lease });
@@ -109,18 +134,21 @@ export class LeaseKeeper {
     const duties = this.#duties();
     const owners = new Map(cluster.leases.map(({ name, owner }) => [name, owner]));
     const assigned = assign(cluster);
-    for (const [name, { stop }] of this.#led) {
-      if (!duties.has(name) || assigned.get(name) !== instance) stop.abort();
+    for (const [name, { stop, since }] of this.#led) {
+      // Also what somebody else has claimed since, even if there is nothing to write that would be refused.
+      const isLost = since !== undefined && since < beat && owners.get(name) !== instance;
+      if (!duties.has(name) || assigned.get(name) !== instance || isLost) stop.abort();
     }
-    const free = [...duties.values()].filter(({ name }) => {
-      const owner = owners.get(name);
-      return (
-        assigned.get(name) === instance && !this.#led.has(name) && (owner === undefined || owner === instance)
-      );
-    });
-    await Promise.all(free.map((duty) => this.#take(duty)));
+    for (const duty of duties.values()) {
+      const owner = owners.get(duty.name) ?? instance;
+      if (assigned.get(duty.name) === instance && owner === instance) this.#begin(duty.name, duty);
+    }
+    // What could not be given back, or was claimed without an answer: nobody else can take it while this instance lives.
+    for (const { name, owner } of cluster.leases) {
+      if (owner === instance && assigned.get(name) !== instance) this.#begin(name, undefined);
+    }
     // What has come into being with this beat is said, and taken, at once.
-    if ([...duties.keys()].some((name) => !before.has(name))) this.nudge();
+    if (able.length < duties.size || able.some((name) => !duties.has(name))) this.nudge();
   }
 
   /** By name, those that may be tried now. */
@@ -133,21 +161,37 @@ export class LeaseKeeper {
     return duties;
   }
 
-  async #take(duty: Duty): Promise<void> {
-    const { storage, instance, onOtherLog } = this.#options;
+  /** Claims it to lead it, or, without a duty, to give it back. Beats go on meanwhile, however long that takes. */
+  #begin(name: string, duty: Duty | undefined): void {
+    if (this.#led.has(name)) return;
+    const stop = new AbortController();
+    const led: Led = { stop, since: undefined, ended: this.#claim(name, duty, stop.signal) };
+    this.#led.set(name, led);
+  }
+
+  async #claim(name: string, duty: Duty | undefined, signal: AbortSignal): Promise<void> {
+    const { storage, instance, log, onOtherLog } = this.#options;
+    let isEnd = false;
     try {
-      const held = await storage.claim(duty.name, instance);
-      if (!held) return;
-      const stop = new AbortController();
-      this.#led.set(duty.name, { stop, ended: this.#lead(duty, held, stop.signal) });
+      const held = await storage.claim(name, instance);
+      const led = this.#led.get(name);
+      if (held && duty && led && !signal.aborted) {
+        led.since = this.#beats;
+        await this.#lead(duty, held, signal);
+        isEnd = true;
+      }
+      // If it cannot be given back now, a later beat finds it.
+      if (held) await storage.release(held, instance);
     } catch (error) {
-      if (!(error instanceof OtherLog)) throw error;
-      onOtherLog?.(error);
+      if (error instanceof OtherLog) onOtherLog?.(error);
+      else log(`${name}: ${errorText(error)}`);
     }
+    this.#led.delete(name);
+    if (isEnd) this.nudge();
   }
 
   async #lead(duty: Duty, held: Held, signal: AbortSignal): Promise<void> {
-    const { storage, instance, timing, delays, log, onOtherLog } = this.#options;
+    const { timing, delays, log, onOtherLog } = this.#options;
     const { name } = duty;
     try {
       await duty.lead(held, signal);
@@ -159,9 +203,5 @@ export class LeaseKeeper {
         this.#resting.set(name, timing.monotonic() + delays.afterFailure);
       }
     }
-    // If it cannot be given back now, it is free when the lease runs out.
-    await storage.release(held, instance).catch(() => undefined);
-    this.#led.delete(name);
-    this.nudge();
   }
 }

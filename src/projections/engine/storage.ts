@@ -188,13 +188,15 @@ export interface RebuildStorage {
   /** Compares with the generation of the same version that serves; undefined if there is none. */
   compare(model: ReadModel, generation: Generation): Promise<Comparison | undefined>;
   /**
-   * Stops the generation of the same version that serves, for a few seconds at most: nobody writes to it or claims it.
-   * Answers where it stands; undefined if there is none. So a busy log cannot keep the two from meeting.
+   * Stops the generations of this version and of older ones that serve, for a few seconds at most: nobody writes to
+   * them or claims them. Answers how far they got; undefined if there is none. So a busy log cannot keep them from
+   * being met.
    */
   freeze(generation: Generation): Promise<Position | undefined>;
   /**
    * Has the generation serve in place of the one of its version that does, if there is one, in one transaction; the
-   * other is kept. 'behind': the other one has got further; 'fenced': the checkpoint is somebody else's.
+   * other is kept. 'behind': that one, or one of an older version (which has been read for want of this one) has got
+   * further, so that readers would be set back; 'fenced': the checkpoint is somebody else's.
    */
   swap(held: Held, generation: Generation): Promise<'swapped' | 'behind' | 'fenced'>;
   /** Removes the table; false: fenced. */

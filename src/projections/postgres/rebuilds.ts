@@ -91,16 +91,17 @@ export async function compare(
                from ${tableName(serving.table_name)} t) b
          full join (select jsonb_build_array(${key}) as k, t.position, t::text as row
                     from ${tableName(generation.table)} t) a on a.k = b.k
-         where coalesce(b.position, 0) <= $1 and coalesce(a.position, 0) <= $1
+         -- What the one that is ahead does not have, it may have removed after that position.
+         where coalesce(b.position, $2) <= $1 and coalesce(a.position, $3) <= $1
        )
        select count(before) as before_rows, count(after) as after_rows,
          sum(hashtextextended(before, 0)::numeric)::text as before_sum,
          sum(hashtextextended(after, 0)::numeric)::text as after_sum,
          count(*) filter (where before is distinct from after) as differences,
-         (select json_agg(json_build_object('key', k::text, 'before', before, 'after', after))
+         (select json_agg(json_strip_nulls(json_build_object('key', k::text, 'before', before, 'after', after)))
           from (select * from pairs where before is distinct from after limit ${mostExamples}) e) as examples
        from pairs`,
-      [through.commit],
+      [through.commit, theirs.commit, ours.commit],
     );
     const [row] = rows;
     if (!row) throw new Error('the database did not answer');
@@ -147,12 +148,17 @@ export async function freeze(pool: pg.Pool, generation: Generation): Promise<Pos
     `update tallyback.checkpoint c
      set epoch = epoch + 1, owner = null, frozen_until = now() + $4 * interval '1 millisecond'
      from tallyback.generation g
-     where g.model = $1 and g.version = $2 and g.state = 'serving' and g.number <> $3
+     where g.model = $1 and g.version <= $2 and g.state = 'serving' and g.number <> $3
        and c.name = 'projection:' || g.model || '/' || g.number
      returning c.position`,
     [generation.model, generation.version, generation.number, frozenFor],
   );
-  return rows[0] && readPosition(rows[0].position);
+  return rows
+    .map(({ position }) => readPosition(position))
+    .reduce<Position | undefined>(
+      (most, one) => (most && comparePositions(most, one) >= 0 ? most : one),
+      undefined,
+    );
 }
 
 export async function swap(
@@ -161,26 +167,33 @@ export async function swap(
   generation: Generation,
 ): Promise<'swapped' | 'behind' | 'fenced'> {
   return inTransaction(pool, async (client) => {
-    const serving = await servingBeside(client, generation);
-    // Both checkpoints stay as they are until this is over; always in the same order, so that no two wait for each other.
+    const { rows: others } = await client.query<{ number: number; version: number }>(
+      `select number, version from tallyback.generation
+       where model = $1 and version <= $2 and state = 'serving' and number <> $3`,
+      [generation.model, generation.version, generation.number],
+    );
+    const names = others.map(({ number }) => leaseName({ model: generation.model, number }));
+    // All these checkpoints stay as they are until this is over; always in the same order, so that no two wait for each other.
     const { rows } = await client.query<{ name: string; position: string; epoch: string }>(
       `select name, position, epoch::text from tallyback.checkpoint where name = any($1) order by name for update`,
-      [[held.name, ...(serving ? [leaseName(serving)] : [])]],
+      [[held.name, ...names]],
     );
     const mine = rows.find(({ name }) => name === held.name);
     if (!mine || BigInt(mine.epoch) !== held.epoch) return 'fenced';
-    const other = rows.find(({ name }) => name !== held.name);
-    if (other && comparePositions(readPosition(other.position), readPosition(mine.position)) > 0)
-      return 'behind';
-    if (serving) {
-      await client.query(`update tallyback.generation set state = 'kept' where model = $1 and number = $2`, [
-        serving.model,
-        serving.number,
-      ]);
-      // Whoever wrote it is refused from here on.
+    const position = readPosition(mine.position);
+    if (rows.some((row) => comparePositions(readPosition(row.position), position) > 0)) return 'behind';
+    for (const { number, version } of others) {
+      const isReplaced = version === generation.version;
+      if (isReplaced)
+        await client.query(
+          `update tallyback.generation set state = 'kept' where model = $1 and number = $2`,
+          [generation.model, number],
+        );
+      // Whoever wrote what is replaced is refused from here on; those of older versions may go on with theirs.
       await client.query(
-        'update tallyback.checkpoint set epoch = epoch + 1, owner = null, frozen_until = null where name = $1',
-        [leaseName(serving)],
+        `update tallyback.checkpoint set frozen_until = null, epoch = epoch + $2, owner = case when $2 = 0 then owner end
+         where name = $1`,
+        [leaseName({ model: generation.model, number }), isReplaced ? 1 : 0],
       );
     }
     await client.query(

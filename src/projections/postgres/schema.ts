@@ -98,16 +98,24 @@ const steps: readonly string[] = [
     subject text not null,
     detail json not null
   );
-  -- Tables of read models made before there were generations are the first ones.
+  -- Tables of read models made before there were generations are the first ones. Under another name: a process of the
+  -- release before that starts now finds no checkpoint of its own, and would drop the table to make it anew.
   insert into tallyback.generation (model, number, version, columns, table_name, state, stage)
   select m.name, 1, c.version,
     (select json_object_agg(a.attname, replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz')
        || case when a.attnotnull then '' else ' null' end)
      from pg_attribute a where a.attrelid = m.class and a.attnum > 0 and not a.attisdropped and a.attname <> 'position'),
-    m.name, 'serving', 'done'
+    m.name || '_1', 'serving', 'done'
   from tallyback.checkpoint c,
     lateral (select substr(c.name, 12) as name, to_regclass('tallyback.' || quote_ident(substr(c.name, 12))) as class) m
   where starts_with(c.name, 'projection:') and m.class is not null;
+  do $$
+  declare g record;
+  begin
+    for g in select model, table_name from tallyback.generation loop
+      execute format('alter table tallyback.%I rename to %I', g.model, g.table_name);
+    end loop;
+  end $$;
   update tallyback.checkpoint c set name = c.name || '/1', epoch = c.epoch + 1
   where exists (select from tallyback.generation g where c.name = 'projection:' || g.model);`,
 ];
@@ -137,8 +145,10 @@ export async function ensureSchema(pool: pg.Pool): Promise<void> {
 }
 
 async function schemaVersion(connection: pg.Pool | pg.PoolClient): Promise<number> {
+  // Not by to_regclass, which answers from the session's cache: one who has just waited for another to make all this
+  // would not see it.
   const { rows } = await connection.query<{ there: boolean }>(
-    `select to_regclass('tallyback.schema_version') is not null as there`,
+    `select exists (select from pg_tables where schemaname = 'tallyback' and tablename = 'schema_version') as there`,
   );
   if (!rows[0]?.there) return 0;
   const stored = await connection.query<{ version: number }>('select version from tallyback.schema_version');

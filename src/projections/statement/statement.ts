@@ -43,6 +43,8 @@ export const statement = defineReadModel({
   table: { columns, key: ['member', 'currency', 'revision'] },
   handles,
   partitionBy: 'stream',
+  // Money that is said to be somebody's: better none of it new than some of it wrong.
+  onFailure: 'stop',
   appendOnly: true,
   keys: ({ event: { data }, revision }) => [[data.member, data.currency, BigInt(revision)]],
   fold(_, { event, revision }): StatementRow {

@@ -225,7 +225,7 @@ export async function refusedBy<Req, Res>(
 }
 
 /** Waits until it is so. */
-export async function until(condition: () => boolean, ms = 5_000): Promise<void> {
+export async function until(condition: () => boolean, ms = 15_000): Promise<void> {
   const end = Date.now() + ms;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${String(condition)}`);

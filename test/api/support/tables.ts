@@ -23,6 +23,7 @@ interface Stored {
 export class FakeTables implements ReadModelReader {
   readonly #tables = new Map<string, Stored[]>();
   readonly #through = new Map<string, Position>();
+  readonly #incarnations = new Map<string, number>();
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #waiting = new Set<() => void>();
   /** Snapshots that hold a connection now. */
@@ -49,6 +50,17 @@ export class FakeTables implements ReadModelReader {
       [...byKey.values()].toSorted((a, b) => compareKeys(a.key, b.key)),
     );
     this.advance(`projection:${model.name}`, position);
+  }
+
+  /** Other rows, made anew: their positions are none that anybody who follows changes would look for. */
+  refold<C extends Columns>(model: ReadModel<C>, position: Position, rows: readonly RowOf<C>[]): void {
+    this.#tables.delete(model.name);
+    this.#incarnations.set(model.name, Number(this.#incarnation(model)) + 1);
+    this.commit(model, position, rows);
+  }
+
+  #incarnation({ name }: Pick<ReadModel, 'name'>): string {
+    return String(this.#incarnations.get(name) ?? 1);
   }
 
   /** A projection or policy has handled everything up to a position. */
@@ -114,7 +126,11 @@ export class FakeTables implements ReadModelReader {
     model: ReadModel<C>,
     filter: Filter<C>,
     signal: AbortSignal,
-  ): Promise<{ readonly through: Position; readonly pages: AsyncIterable<readonly RowOf<C>[]> }> {
+  ): Promise<{
+    readonly through: Position;
+    readonly incarnation: string;
+    readonly pages: AsyncIterable<readonly RowOf<C>[]>;
+  }> {
     const rows = this.#rows(model, filter).map(({ row }) => row);
     const through = this.#now(`projection:${model.name}`);
     const size = this.snapshotPage;
@@ -130,7 +146,7 @@ export class FakeTables implements ReadModelReader {
         close();
       }
     }
-    return { through, pages: pages() };
+    return { through, incarnation: this.#incarnation(model), pages: pages() };
   }
 
   async changes<C extends Columns>(
@@ -154,6 +170,7 @@ export class FakeTables implements ReadModelReader {
       cursor: last ? { position: last.position, key: last.key } : after,
       end: rows.length <= limit,
       through,
+      incarnation: this.#incarnation(model),
     };
   }
 

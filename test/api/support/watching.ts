@@ -28,6 +28,8 @@ export class Watching {
     if (paused) this.call.once('data', () => this.call.pause());
     this.call.on('data', (message: WatchBalancesResponse) => {
       this.messages.push(message);
+      // From here on nothing that was sent before holds.
+      if (message.event?.$case === 'snapshotStarted') this.state.clear();
       if (message.event?.$case !== 'changes') return;
       for (const { member, availableMinor } of message.event.value.balances)
         this.state.set(member, availableMinor);

@@ -17,13 +17,13 @@ import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
 import { chance } from '../../support/chance.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { Historian, someHistory } from './history.ts';
-import { threadModels } from './thread-models.mjs';
+import { stoppingModels, threadModels } from './thread-models.mjs';
 
 const entry = new URL('./fold-worker.mjs', import.meta.url);
 const quick = { beat: 50, lease: 2_000, idle: 500, longestRetry: 20, afterFailure: 30, pace: 1, poll: 10 };
 const models = [...readModels, ...threadModels];
-/** Those that do not stop. */
-export const flowing = models.filter(({ onFailure }) => onFailure !== 'stop');
+/** Those that get to the end. */
+export const flowing = models.filter((model) => !stoppingModels.includes(model));
 
 /** A log, and read models of it that can be made again and again. */
 export class Workshop {

@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest';
+import { logStart, type Position } from '../../src/eventstore/port.ts';
+import { Catalog } from '../../src/projections/engine/catalog.ts';
+import { systemTiming } from '../../src/projections/engine/edges.ts';
+import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint.ts';
+import { ProgressHub } from '../../src/projections/engine/progress.ts';
+import { balance } from '../../src/projections/index.ts';
+import { event } from './support/events.ts';
+import { caughtUp, type House, openHouse, until } from './support/house.ts';
+import { someHistory } from './support/history.ts';
+
+const name = 'projection:balance';
+const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
+
+/** What another process sees that leads nothing. */
+async function watcher(house: House): Promise<ProgressHub> {
+  const storage = house.storage();
+  const catalog = new Catalog([balance], storage);
+  await catalog.refresh();
+  const log = (line: string): void => void house.lines.push(line);
+  return new ProgressHub({ storage, catalog, timing: systemTiming, poll: 10, log });
+}
+
+describe('progress', () => {
+  test('events that concern nobody move the checkpoint, promptly if somebody waits', async () => {
+    const { store, historian, start } = await openHouse();
+    const projections = await start({ models: [balance], delays: { lazyCheckpoint: 3_600_000 } });
+    await historian.append([
+      { stream: 'item-shop~mug', event: event('StockReserved') },
+      { stream: 'account-x', event: event('CommandRefused') },
+    ]);
+    await caughtUp(projections, store, [balance]);
+    expect(await projections.progress.through(name)).toEqual(await store.head());
+    expect(await projections.progress.list()).toEqual([{ name, position: await store.head() }]);
+  });
+
+  test('and lazily if nobody does', async () => {
+    const house = await openHouse();
+    const { store, historian, start } = house;
+    await start({ models: [balance], delays: { lazyCheckpoint: 30 } });
+    await historian.append([{ stream: 'item-shop~mug', event: event('StockReserved') }]);
+    const head = await store.head();
+    const elsewhere = await watcher(house);
+    await until(async () => (await elsewhere.through(name)).commit === head.commit);
+    expect(await elsewhere.list()).toEqual([{ name, position: head }]);
+  });
+
+  test('waiting ends when the signal says so, and when the projections stop', async () => {
+    const { start } = await openHouse();
+    const projections = await start({ models: [balance] });
+    const gone = new AbortController();
+    const waiting = projections.progress.reached(name, at(1_000), gone.signal);
+    gone.abort(new Error('gone'));
+    await expect(waiting).rejects.toThrow('gone');
+    const still = projections.progress.reached(name, at(1_000), new AbortController().signal);
+    const [outcome] = await Promise.allSettled([still, projections.stop()]);
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      reason: { message: 'projections have been stopped' },
+    });
+  });
+
+  test('what was reached before another process had everything start over is not reached any more', async () => {
+    const { pool, store, historian, start } = await openHouse();
+    // Its writer has nothing to do, and so does not hear that it has been replaced.
+    const projections = await start({ models: [balance], delays: { idle: 3_600_000 } });
+    await historian.append(someHistory(20, 11));
+    await caughtUp(projections, store, [balance]);
+    await pool.query(`truncate tallyback.balance_1`);
+    await pool.query(`update tallyback.checkpoint set position = '-1/-1', epoch = epoch + 1`);
+
+    expect(await projections.progress.through(name)).toEqual(logStart);
+    const waiting = projections.progress.reached(name, await store.head(), AbortSignal.timeout(200));
+    await expect(waiting).rejects.toThrow(/timeout/);
+  });
+
+  test('listeners hear of advances, here and in other processes, until they stop listening', async () => {
+    const house = await openHouse();
+    const { historian, start } = house;
+    const projections = await start({ models: [balance] });
+    const elsewhere = await watcher(house);
+    let here = 0;
+    let there = 0;
+    const stopHere = projections.progress.onAdvance(name, () => here++);
+    const stopThere = elsewhere.onAdvance(name, () => there++);
+    await historian.append(someHistory(20, 7));
+    await until(() => here > 0 && there > 0);
+    stopHere();
+    stopThere();
+    const heard = here;
+    await historian.append(someHistory(20, 8).map((one) => ({ ...one, stream: `${one.stream}-more` })));
+    await projections.progress.reached(name, at(40), AbortSignal.timeout(10_000));
+    expect(here).toBe(heard);
+    elsewhere.close();
+  });
+
+  test('a policy keeps its checkpoint the same way: who claims it last may move it', async () => {
+    const { start, storage } = await openHouse();
+    const policies = storage({ checkpoints: ['policy:test'] });
+    const { progress } = await start({ models: [], storage: policies });
+    const claim = async (instance: string): Promise<LeasedCheckpoint> => {
+      await policies.beat({ instance, able: [], ttl: 60_000 });
+      const held = await policies.claim('policy:test', instance);
+      if (!held) throw new Error(`${instance} cannot have it`);
+      return new LeasedCheckpoint(held, policies, progress);
+    };
+    const old = await claim('old');
+    expect(old.position).toEqual(logStart);
+    expect(await old.advance(at(5))).toBe(true);
+    await progress.reached('policy:test', at(5), AbortSignal.timeout(5_000));
+    await expect(claim('next')).rejects.toThrow('cannot have it');
+
+    const waiting = progress.reached('policy:test', at(9), AbortSignal.timeout(20_000));
+    await policies.leave('old');
+    const next = await claim('next');
+    expect(next.position).toEqual(at(5));
+    expect(await old.advance(at(7))).toBe(false);
+    expect(await old.reload()).toBe(false);
+    expect(await next.advance(at(9))).toBe(true);
+    await waiting;
+    expect(await progress.through('policy:test')).toEqual(at(9));
+    // What was saved without its having heard so is found again.
+    const twice = await claim('next');
+    expect(await next.advance(at(10))).toBe(false);
+    expect(await twice.reload()).toBe(true);
+    expect(twice.position).toEqual(at(9));
+  });
+});

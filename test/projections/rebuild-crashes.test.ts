@@ -1,0 +1,87 @@
+/** Whoever builds dies, at every call it makes in turn: another one finishes, and everything is there once. */
+import { expect, test, vi } from 'vitest';
+import { startProjections } from '../../src/projections/engine/engine.ts';
+import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
+import { around, hanging } from './support/around.ts';
+import { event } from './support/events.ts';
+import { caughtUp, newInstance, openHouse, quick, serves, until } from './support/house.ts';
+import { someHistory } from './support/history.ts';
+import { tally } from './support/tally.ts';
+
+vi.setConfig({ testTimeout: 600_000 });
+
+const models = [tally];
+/** What it does that is not only to look, or to live. */
+const deeds = new Set<keyof ProjectionStorage>([
+  'claim',
+  'parkedScopes',
+  'load',
+  'write',
+  'move',
+  'setStage',
+  'index',
+  'compare',
+  'freeze',
+  'swap',
+]);
+
+test.each(['before it is done', 'after it is done, unheard'])(
+  'a builder dies at every call, %s',
+  async (when) => {
+    const house = await openHouse();
+    // The last ones concern nobody: they are only passed over.
+    const refused = Array.from({ length: 45 }, () => ({
+      stream: 'account-x',
+      event: event('CommandRefused'),
+    }));
+    await house.historian.append([...someHistory(60, 41), ...refused]);
+    const first = await house.start({ models });
+    await caughtUp(first, house.store, models);
+    await first.stop();
+    const before = await house.dump(models);
+    const died: string[] = [];
+
+    for (let n = 1, alive = false; !alive; n++) {
+      const [number] = await house.askForRebuild(models);
+      let calls = 0;
+      let isDead = false;
+      const storage = around(house.storage(), async (method, _, call) => {
+        if (isDead) return hanging();
+        const dies = deeds.has(method) && ++calls === n;
+        if (dies) died.push(method);
+        if (dies && when.startsWith('before')) {
+          isDead = true;
+          return hanging();
+        }
+        const answer = await call();
+        // What was under way when it died is not heard of either.
+        if (dies) isDead = true;
+        return isDead ? hanging() : answer;
+      });
+      const builder = await startProjections({
+        store: house.store,
+        storage,
+        models,
+        instance: newInstance(),
+        log: () => undefined,
+        limits: { maxEvents: 40 },
+        rebuildLimits: { maxEvents: 40 },
+        delays: { ...quick, beat: 20, lease: 400 },
+      });
+      await until(() => isDead || serves(builder, tally) === number);
+      alive = !isDead;
+      if (alive) await builder.stop();
+      const survivor = await house.start({ models, delays: { beat: 20 } });
+      await until(() => serves(survivor, tally) === number);
+      await caughtUp(survivor, house.store, models);
+      await survivor.stop();
+      expect(await house.dump(models), `died at ${died.at(-1)}`).toBe(before);
+      const { rows } = await house.pool.query(
+        `select state, count(*)::int as n from tallyback.generation where state in ('serving', 'building') group by 1`,
+      );
+      expect(rows).toEqual([{ state: 'serving', n: 1 }]);
+    }
+    // It has died in all stages (rows are in memory, and nothing may be left to pass over, as it comes).
+    for (const deed of deeds) if (deed !== 'load' && deed !== 'move') expect(died).toContain(deed);
+  },
+);

@@ -1,0 +1,3 @@
+import { runHalf } from './halves.ts';
+
+runHalf(1);
