@@ -20,6 +20,7 @@ import type { EventStore } from '../eventstore/port.ts';
 import { countEvents, openEventStore } from './event-store.ts';
 import type { InstanceFigures } from './metrics/figures.ts';
 import { lookUp } from './metrics/look-up.ts';
+import { foldThreads } from './fold-threads.ts';
 import type { ServerConfiguration } from '../operations/configuration.ts';
 import { loadTokenKey } from '../operations/installation.ts';
 import { type MetricsServer, startMetrics } from '../operations/metrics.ts';
@@ -172,6 +173,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     async (get) => {
       const [store, storage, bus] = [await get(parts.store), await get(parts.storage), await get(parts.bus)];
       const auditor = await get(parts.auditor);
+      const { url } = await get(parts.postgres);
       return startProjections({
         store,
         storage,
@@ -195,6 +197,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
           })),
         ],
         rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,
+        foldThreads: foldThreads(configuration.foldThreads, url),
         log,
         onOtherLog: ({ message }) => end(message),
       });

@@ -24,6 +24,8 @@ export interface ServerConfiguration {
   readonly auditRowsPerSecond: number;
   /** Where metrics are served, HOST:PORT; undefined: nowhere. */
   readonly metricsListen: string | undefined;
+  /** Threads that each read model which can be partitioned is folded in; 0: none, all is folded in the main one. */
+  readonly foldThreads: number;
   /** Where the gRPC API listens. */
   readonly listen: string;
   /** Folder of the embedded Postgres; unused with `databaseUrl`. */
@@ -52,6 +54,7 @@ const known = new Set([
   'TALLYBACK_REBUILD_EVENTS_PER_SECOND',
   'TALLYBACK_AUDIT_ROWS_PER_SECOND',
   'TALLYBACK_METRICS_LISTEN',
+  'TALLYBACK_FOLD_THREADS',
   'TALLYBACK_EVENT_STORE',
   'TALLYBACK_EVENT_STORE_NAMESPACE',
   'TALLYBACK_EVENT_STORE_PASSWORD',
@@ -137,12 +140,17 @@ export function serverConfiguration(
   if (metricsListen !== undefined && !isAddress(metricsListen)) {
     problems.push(`the address to serve metrics on must be HOST:PORT, not "${metricsListen}"`);
   }
+  const threads = env['TALLYBACK_FOLD_THREADS'] || '0';
+  if (!/^\d{1,2}$/.test(threads)) {
+    problems.push('TALLYBACK_FOLD_THREADS must be a whole number from 0 to 99');
+  }
   if (problems.length > 0) throw new ConfigurationError(problems.join('\n'));
   return {
     auditRowsPerSecond: Number(auditRate),
     metricsListen,
     roles: asked,
     rebuildEventsPerSecond: rate === undefined ? undefined : Number(rate),
+    foldThreads: Number(threads),
     listen,
     dataDir: dataDirOf(flags.data, env),
     databaseUrl,

@@ -56,3 +56,10 @@ describe('the event store', () => {
     expect(problemsOf({ TALLYBACK_EVENT_STORE: 'postgres://u:hunter2@host/db' })).not.toMatch(/hunter/);
   });
 });
+
+test('folding takes as many threads as are asked for, and none by default', () => {
+  expect(settings({}).foldThreads).toBe(0);
+  expect(settings({ TALLYBACK_FOLD_THREADS: '3' }).foldThreads).toBe(3);
+  expect(() => settings({ TALLYBACK_FOLD_THREADS: '-1' })).toThrow(/TALLYBACK_FOLD_THREADS/);
+  expect(() => settings({ TALLYBACK_FOLD_THREADS: 'all' })).toThrow(ConfigurationError);
+});

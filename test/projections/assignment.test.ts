@@ -54,7 +54,7 @@ test('all instances come to the same result, in whatever order they are told', (
     }),
   );
   check(told, ({ seen, again }) => {
-    expect([...assign(again)].toSorted()).toEqual([...assign(seen)].toSorted());
+    expect(assign(again)).toEqual(assign(seen));
   });
 });
 
@@ -75,7 +75,7 @@ test('once it has been carried out nothing moves any more', () => {
   check(cluster, (seen) => {
     const assigned = assign(seen);
     const next = assign({ instances: seen.instances, leases: asLeases(assigned) });
-    expect([...next].toSorted()).toEqual([...assigned].toSorted());
+    expect(next).toEqual(assigned);
   });
 });
 
@@ -103,5 +103,5 @@ test('a fourth instance gets its share of nine, although three each is even amon
     instances: ['a', 'b', 'c', 'd'].map((id) => ({ id, able: all })),
     leases: asLeases(three),
   });
-  expect([...loads(four, []).values()].toSorted()).toEqual([2, 2, 2, 3]);
+  expect([...loads(four, []).values()].toSorted((a, b) => a - b)).toEqual([2, 2, 2, 3]);
 });

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { logStart } from '../../src/eventstore/port.ts';
 import { Fenced } from '../../src/projections/engine/errors.ts';
+import { LocalFolder } from '../../src/projections/engine/folder.ts';
 import { Line } from '../../src/projections/engine/line.ts';
 import { Parking } from '../../src/projections/engine/parking.ts';
 import type { ReadModel } from '../../src/projections/engine/read-model.ts';
@@ -113,11 +114,18 @@ describe('exactly once', () => {
         model,
         generation,
         held,
-        parking: new Parking(
-          model === tally && parkAt ? new Set([`row:["${first?.stream}"]`]) : new Set(),
-          parkAt,
-        ),
-        cachedRows: 10,
+        openFolder: (unwritten) =>
+          new LocalFolder({
+            storage: zombies,
+            model,
+            generation,
+            parking: new Parking(
+              model === tally && parkAt ? new Set([`row:["${first?.stream}"]`]) : new Set(),
+              parkAt,
+            ),
+            cachedRows: 10,
+            unwritten,
+          }),
         mostPending: 10,
         clock: () => 0,
         settled: () => undefined,

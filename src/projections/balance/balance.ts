@@ -55,6 +55,7 @@ export const balance = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency'] },
   handles,
+  partitionBy: 'stream',
   // Money that is said to be somebody's: better none of it new than some of it wrong.
   onFailure: 'stop',
   streamOf: ([member, currency]) => accountStream(String(member), String(currency)),

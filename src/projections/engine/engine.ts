@@ -9,6 +9,7 @@ import { ProgressHub } from './progress.ts';
 import { type ProjectionStatus, Projector } from './projector.ts';
 import type { ReadModel } from './read-model.ts';
 import { type Generation, leaseName, type ProjectionStorage } from './storage.ts';
+import type { FoldThreads } from './threaded-folder.ts';
 import { defaultDelays, type Delays, type Timing } from './timing.ts';
 
 export interface ProjectionsOptions {
@@ -29,6 +30,8 @@ export interface ProjectionsOptions {
   readonly rebuildLimits?: Partial<FollowLimits>;
   /** Events that a rebuild takes in a second, at most. */
   readonly rebuildEventsPerSecond?: number | undefined;
+  /** Where read models that say how they may be partitioned are folded; absent: in this thread, as all others. */
+  readonly foldThreads?: FoldThreads | undefined;
   readonly timing?: Timing;
   readonly delays?: Partial<Delays>;
   /** Called when the database has come to follow another log than `store`: nothing here can go on. */

@@ -1,11 +1,17 @@
 /** Batches of the log into changed rows, in memory and in log order. */
 import { decodeEvent, eventTypeOf } from '../../domain/codec.ts';
 import type { EventType } from '../../domain/events.ts';
-import type { LogBatch, Position } from '../../eventstore/port.ts';
+import type { Position, RecordedEvent } from '../../eventstore/port.ts';
 import { FoldFailed } from './errors.ts';
 import type { Parking } from './parking.ts';
 import type { AnyRow, Key, LoggedEvent, ReadModel } from './read-model.ts';
 import { keyText } from './row-key.ts';
+
+/** Of a batch of the log: all that folding looks at. */
+export interface EventBatch {
+  readonly events: readonly Pick<RecordedEvent, 'type' | 'data' | 'stream' | 'revision' | 'position'>[];
+  readonly through: Position;
+}
 
 /** A row in memory. */
 export interface Slot {
@@ -42,7 +48,7 @@ export interface Sifted {
 /** Decodes the events the read model handles and leaves out the others unread; stops before one that fails. */
 export function sift(
   model: ReadModel,
-  batches: readonly LogBatch[],
+  batches: readonly EventBatch[],
   from: Position,
   parking: Parking,
 ): Sifted {
@@ -74,7 +80,8 @@ export function sift(
 
 const handledByModel = new WeakMap<ReadModel, (storedType: string) => boolean>();
 
-function handledTypes(model: ReadModel): (storedType: string) => boolean {
+/** Whether a stored type is one that the read model handles. */
+export function handledTypes(model: ReadModel): (storedType: string) => boolean {
   const known = handledByModel.get(model);
   if (known) return known;
   const types = new Set<EventType>(model.handles);

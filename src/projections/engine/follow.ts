@@ -13,6 +13,7 @@ import { Line } from './line.ts';
 import { Parking } from './parking.ts';
 import type { ReadModel } from './read-model.ts';
 import type { Generation, Held, LineStorage } from './storage.ts';
+import { openFolder, type FoldThreads } from './threaded-folder.ts';
 import type { Delays, Timing } from './timing.ts';
 
 /** What is kept in memory, at most. */
@@ -32,6 +33,8 @@ export interface FollowOptions {
   readonly generation: Generation;
   readonly held: Held;
   readonly limits: FollowLimits;
+  /** Absent: everything is folded in this thread. */
+  readonly foldThreads?: FoldThreads | undefined;
   readonly timing: Timing;
   readonly delays: Delays;
   readonly signal: AbortSignal;
@@ -76,8 +79,11 @@ export async function follow(options: FollowOptions): Promise<Position> {
     model,
     generation,
     held,
-    parking,
-    cachedRows: limits.cachedRows,
+    openFolder: (unwritten) =>
+      openFolder(
+        { storage, model, generation, parking, cachedRows: limits.cachedRows, unwritten },
+        options.foldThreads,
+      ),
     mostPending: limits.pendingRows,
     clock: () => timing.monotonic(),
     settled(committed, rows) {

@@ -1,7 +1,7 @@
 /**
  * One generation of a read model being written by one writer.
  *
- *   feed:   sift and decode → load rows not in memory → fold → add the changed rows to those that are pending
+ *   feed:   fold (see folder.ts) → add the changed rows to those that are pending
  *   write:  one transaction for all that is pending, whose first part is the compare-and-set of the checkpoint
  *
  *   idle → feed changed rows → writing → nothing pending → idle
@@ -13,13 +13,11 @@
  * saved by `save`. Rows stay in memory after a write: the checkpoint's compare-and-set proves that nobody else has
  * written any. After any failure the object is of no use; start a new one from the stored checkpoint.
  */
-import { LRUCache } from 'lru-cache';
 import { comparePositions, type LogBatch, type Position } from '../../eventstore/port.ts';
 import { Fenced } from './errors.ts';
-import { foldBatch, sift, type Relevant, type Slot } from './fold-batch.ts';
-import type { Parking } from './parking.ts';
+import type { Slot } from './fold-batch.ts';
+import type { Folder, FolderOptions } from './folder.ts';
 import type { ReadModel } from './read-model.ts';
-import { keyText } from './row-key.ts';
 import type { Generation, Held, LineStorage, ParkedEvent, StoredRow } from './storage.ts';
 
 export interface LineOptions {
@@ -27,9 +25,8 @@ export interface LineOptions {
   readonly model: ReadModel;
   readonly generation: Generation;
   readonly held: Held;
-  readonly parking: Parking;
-  /** Most rows kept in memory. */
-  readonly cachedRows: number;
+  /** Opens what folds. It is closed with the line. */
+  readonly openFolder: (unwritten: FolderOptions['unwritten']) => Folder;
   /** With more rows than this waiting to be written, folding waits too. */
   readonly mostPending: number;
   /** Milliseconds on a clock that never goes back. */
@@ -42,7 +39,7 @@ const noSlots: ReadonlyMap<string, Slot> = new Map();
 
 export class Line {
   readonly #options: LineOptions;
-  readonly #rows: LRUCache<string, Slot>;
+  readonly #folder: Folder;
   /** Changed, and not yet on the way to the database. */
   #pending = new Map<string, Slot>();
   #parked: ParkedEvent[] = [];
@@ -61,7 +58,7 @@ export class Line {
 
   constructor(options: LineOptions) {
     this.#options = options;
-    this.#rows = new LRUCache({ max: options.cachedRows });
+    this.#folder = options.openFolder((text) => this.#pending.get(text) ?? this.#inFlight.get(text));
     this.#committed = options.held.position;
     this.#handled = options.held.position;
     this.#pendingTo = options.held.position;
@@ -97,26 +94,22 @@ export class Line {
    * FoldFailed after having written what lies before the event, Fenced, and what the storage says.
    */
   async feed(batches: readonly LogBatch[]): Promise<number> {
-    const { model, parking, mostPending } = this.#options;
-    const { relevant, through, failure } = sift(model, batches, this.#handled, parking);
-    const rows = model.appendOnly ? noSlots : await this.#rowsOf(relevant);
-    const folded = foldBatch(model, relevant, rows, parking);
-    const done = folded.failure?.through ?? through;
-    for (const [text, slot] of folded.changed) {
-      if (!model.appendOnly) this.#rows.set(text, slot);
-      this.#pending.set(text, slot);
-    }
-    this.#parked.push(...parking.take(done));
-    this.#handled = done;
-    if (this.#hasPending) this.#pendingTo = done;
+    const { changed, parked, through, failure } = await this.#folder.fold(
+      batches,
+      this.#handled,
+      this.#committed,
+    );
+    for (const [text, slot] of changed) this.#pending.set(text, slot);
+    this.#parked.push(...parked);
+    this.#handled = through;
+    if (this.#hasPending) this.#pendingTo = through;
     if (!this.#busy) this.#writePending();
-    while (this.#pending.size > mostPending) await this.#oneWritten();
-    const failed = folded.failure?.error ?? failure;
-    if (failed) {
+    while (this.#pending.size > this.#options.mostPending) await this.#oneWritten();
+    if (failure) {
       await this.save();
-      throw failed;
+      throw failure;
     }
-    return folded.changed.size;
+    return changed.size;
   }
 
   /** Waits for the write under way and moves the checkpoint over events that changed nothing. */
@@ -132,10 +125,10 @@ export class Line {
     this.#options.settled(to, 0);
   }
 
-  /** Starts no more writes, and answers when none is under way. Never rejects. */
+  /** Starts no more writes, and answers when none is under way and nothing is held any more. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#writing;
+    await Promise.all([this.#writing, this.#folder.close()]);
   }
 
   get #hasPending(): boolean {
@@ -145,28 +138,6 @@ export class Line {
   async #oneWritten(): Promise<void> {
     await this.#writing;
     this.check();
-  }
-
-  /** The rows the events touch, as they are before them. Held by the batch: the cache may forget any of them. */
-  async #rowsOf(relevant: readonly Relevant[]): Promise<ReadonlyMap<string, Slot>> {
-    const slots = new Map<string, Slot>();
-    const missing = new Map<string, Slot>();
-    for (const { touches } of relevant) {
-      for (const { text, key } of touches) {
-        if (slots.has(text)) continue;
-        const known = this.#pending.get(text) ?? this.#inFlight.get(text) ?? this.#rows.get(text);
-        const slot = known ?? { key, row: undefined, position: undefined, stored: { yes: false } };
-        slots.set(text, slot);
-        if (!known) missing.set(text, slot);
-      }
-    }
-    if (missing.size === 0) return slots;
-    const { storage, model, generation } = this.#options;
-    const keys = Array.from(missing.values(), ({ key }) => key);
-    for (const { key, row } of await storage.load(model, generation, keys)) {
-      slots.set(keyText(key), { key, row, position: undefined, stored: { yes: true } });
-    }
-    return slots;
   }
 
   #writePending(): void {

@@ -11,18 +11,28 @@ type Where = Pick<RecordedEvent, 'stream' | 'revision' | 'type' | 'position'>;
 
 export class Parking {
   readonly #scopes: Set<string>;
-  readonly #parkAt: Position | undefined;
+  readonly parkAt: Position | undefined;
   #events: ParkedEvent[] = [];
 
   /** `parkAt`: of the event whose failures are parked; all others are thrown first. */
   constructor(scopes: ReadonlySet<string>, parkAt?: Position) {
     this.#scopes = new Set(scopes);
-    this.#parkAt = parkAt;
+    this.parkAt = parkAt;
+  }
+
+  /** Where events are parked. */
+  get scopes(): ReadonlySet<string> {
+    return this.#scopes;
+  }
+
+  /** Later events for the scopes of these, which were parked elsewhere, are held here too. */
+  note(events: Iterable<ParkedEvent>): void {
+    for (const { scope } of events) this.#scopes.add(scope);
   }
 
   /** Whether failures of this event are to be parked. */
   accepts(event: Where): boolean {
-    return this.#parkAt !== undefined && comparePositions(event.position, this.#parkAt) === 0;
+    return this.parkAt !== undefined && comparePositions(event.position, this.parkAt) === 0;
   }
 
   /** If the row is parked, so is the event, for it. */

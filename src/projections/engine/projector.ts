@@ -18,6 +18,7 @@ import type { ProgressHub } from './progress.ts';
 import type { ReadModel } from './read-model.ts';
 import { type BuildHow, rebuild } from './rebuild.ts';
 import { checkpointName, type Generation, type Held, leaseName, type ProjectionStorage } from './storage.ts';
+import type { FoldThreads } from './threaded-folder.ts';
 import { backoff, type Delays, type Timing } from './timing.ts';
 
 export type ProjectionState = 'building' | 'catching-up' | 'live' | 'standby' | 'retrying' | 'failed';
@@ -50,6 +51,7 @@ export interface ProjectorOptions {
   /** While building. */
   readonly rebuildLimits: FollowLimits;
   readonly rebuildEventsPerSecond: number | undefined;
+  readonly foldThreads?: FoldThreads | undefined;
   readonly log: (line: string) => void;
 }
 

@@ -75,6 +75,12 @@ export interface ReadModel<C extends Columns = Columns, T extends EventType = Ev
    */
   readonly appendOnly?: boolean;
   /**
+   * How it may be folded in several threads, if there are any (how many is for the machine to say, not for the model).
+   * `stream`: every row is made by the events of one stream alone, so that whole streams are dealt out, and with them
+   * the work of decoding. `key`: rows are dealt out; every thread decodes all events. Absent: it is not worth it.
+   */
+  readonly partitionBy?: 'stream' | 'key';
+  /**
    * When an event cannot be folded, also not a second and third time: `park` its row with all later events for it and
    * go on with everything else (the default), or `stop` before it, where a row that is left behind is worse than
    * all of them waiting.

@@ -56,6 +56,7 @@ export const figures = additive({
   version: 1,
   table: { columns, key: ['merchant', 'currency', 'length', 'start'], indexes: [['length', 'start']] },
   handles,
+  partitionBy: 'key',
   additions: ({ event }) =>
     figuresOf(event).flatMap(({ merchant, currency, at, amounts }) =>
       windowLengths.map((length) => ({

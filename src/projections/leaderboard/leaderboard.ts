@@ -37,6 +37,7 @@ export const leaderboard = additive({
     indexes: [['board', 'merchant', 'month', 'score']],
   },
   handles,
+  partitionBy: 'key',
   additions: ({ event }) =>
     pointsOf(event).flatMap(({ at, ...points }) => ['', monthOf(at)].map((month) => scored(points, month))),
   empty([board, merchant, month, subject, currency]): LeaderboardRow {

@@ -74,6 +74,7 @@ export const orders = defineReadModel({
   },
   handles,
   streamOf: ([source, externalId]) => orderStream(String(source), String(externalId)),
+  partitionBy: 'stream',
   keys({ event }) {
     const { source, externalId } = present(event.data.header, 'header');
     return [[source, externalId]];

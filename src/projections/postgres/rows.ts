@@ -42,9 +42,10 @@ export async function load(
   });
 }
 
+const isNew = ({ row, isStored }: StoredRow): boolean => row !== undefined && isStored === false;
+
 /** False: fenced, and nothing was written. */
 export function write(pool: pg.Pool, batch: WriteBatch): Promise<boolean> {
-  const isNew = ({ row, isStored }: StoredRow): boolean => row !== undefined && isStored === false;
   // A table that nobody reads yet is filled by COPY, which costs the database half, but takes a transaction around it.
   const copied = batch.generation.state === 'building' ? batch.rows.filter(isNew) : [];
   if (copied.length === 0 && batch.parked.length === 0) return writeRows(pool, batch).catch(rejected);

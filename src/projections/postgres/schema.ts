@@ -16,9 +16,6 @@ import { inTransaction, unhurried } from './transaction.ts';
 /** Any number nobody else uses; all processes and versions must agree on it. */
 export const schemaLock = '7308332186';
 
-/** What the names of read models' checkpoints begin with. */
-export const checkpointPrefix = 'projection:';
-
 /** Of everything below. Raised with every addition to `steps`. */
 const steps: readonly string[] = [
   // 1: before versions were recorded.

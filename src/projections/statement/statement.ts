@@ -43,6 +43,7 @@ export const statement = defineReadModel({
   version: 1,
   table: { columns, key: ['member', 'currency', 'revision'] },
   handles,
+  partitionBy: 'stream',
   // Money that is said to be somebody's: better none of it new than some of it wrong.
   onFailure: 'stop',
   appendOnly: true,

@@ -52,6 +52,7 @@ export const stock = defineReadModel({
   table: { columns, key: ['merchant', 'sku'] },
   handles,
   streamOf: ([merchant, sku]) => itemStream(String(merchant), String(sku)),
+  partitionBy: 'stream',
   keys({ event: { data } }) {
     const level = present(data.level, 'level');
     return [[level.merchant, level.sku]];

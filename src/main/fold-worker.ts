@@ -1,0 +1,5 @@
+/** Entry of a worker thread that folds one of this server's read models. */
+import { readModels } from '../projections/index.ts';
+import { serveFolds } from './fold-threads.ts';
+
+serveFolds(readModels);
