@@ -70,7 +70,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
         }
       }
       cursor = page.cursor;
-      if (isOver && page.end) return page.through;
+      if (over.signal.aborted && page.end) return page.through;
     }
   };
 
