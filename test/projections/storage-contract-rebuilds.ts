@@ -208,19 +208,42 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
       ]);
     });
 
-    test('of another version, beside the one of its own', async () => {
+    test('a newer version beside an older one, not before it is as far', async () => {
       const all = await open();
       await all.storage.prepare([sample]);
       await all.storage.prepare([{ ...sample, version: 2 }]);
       const old = await writer(all.storage, 'a');
       await old.move(9);
       const made = await writer(all.storage, 'a', 2);
+      expect(await all.storage.swap(made.held, made.generation)).toBe('behind');
+      expect(await all.storage.freeze(made.generation)).toEqual(at(9));
+      expect(await old.move(10)).toBe(false);
+      await made.move(9);
       expect(await all.storage.swap(made.held, made.generation)).toBe('swapped');
       expect(await statesOf(all)).toEqual([
         [1, 'serving'],
         [2, 'serving'],
       ]);
-      expect(await old.move(10)).toBe(true);
+      const again = await writer(all.storage, 'a');
+      expect(await again.move(10)).toBe(true);
+    });
+
+    test('an older version beside a newer one, wherever that is', async () => {
+      const all = await open();
+      await all.storage.prepare([sample]);
+      await all.storage.prepare([{ ...sample, version: 2 }]);
+      const newer = await writer(all.storage, 'a', 2);
+      await all.storage.swap(newer.held, newer.generation);
+      await newer.move(9);
+      await all.rebuild(sample);
+      const made = await writer(all.storage, 'a', 3);
+      expect(await all.storage.swap(made.held, made.generation)).toBe('swapped');
+      expect(await statesOf(all)).toEqual([
+        [1, 'kept'],
+        [2, 'serving'],
+        [3, 'serving'],
+      ]);
+      expect(await newer.move(10)).toBe(true);
     });
 
     test('one that stands still is written and claimed by nobody, for a while', async () => {
