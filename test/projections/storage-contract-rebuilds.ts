@@ -5,7 +5,9 @@ import type { OpenedStorage } from './storage-contract.ts';
 import {
   at,
   generationOf,
+  contents,
   keyOf,
+  parkedEvent,
   put,
   remove,
   rowOf,
@@ -38,6 +40,38 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
   };
   const statesOf = async ({ storage }: OpenedStorage): Promise<unknown[]> =>
     (await storage.generations()).map(({ number, state }) => [number, state]);
+
+  describe('filling a table that is built', () => {
+    const odd = { note: 'a "quoted\\" note,\n\r\t{} NULL \\N çelik', details: '{"a":"\\\\ \\n"}' };
+
+    test('rows are stored, changed and removed there as anywhere', async () => {
+      const { storage, made } = await rebuilding();
+      const rows = [put('ann', 1, odd, false), put('bob', 2, {}, false), put('eve', 3, { note: '' }, false)];
+      expect(await made.write(3, rows)).toBe(true);
+      const mixed = [put('ann', 4, { count: 4 }, true), remove('bob', 5, true), put('zoe', 6, odd, false)];
+      expect(await made.write(6, mixed, [parkedEvent('row:x', 6, 'it broke')])).toBe(true);
+      expect(await made.write(7, [remove('none', 7, false)])).toBe(true);
+      await storage.index(sample, made.generation);
+      expect(await contents(storage, ['ann', 'bob', 'eve', 'zoe'], 2)).toEqual({
+        rows: [rowOf('ann', { count: 4 }), rowOf('eve', { note: '' }), rowOf('zoe', odd)],
+        position: at(7),
+      });
+      expect(await storage.parkedScopes(made.generation)).toEqual(new Set(['row:x']));
+    });
+
+    test('whoever was replaced is refused there, too', async () => {
+      const { storage, made } = await rebuilding();
+      await made.write(1, [put('ann', 1, {}, false)]);
+      const { held } = await writer(storage, 'a', 2);
+      const rows = [put('bob', 2, {}, false)];
+      expect(await made.write(2, rows)).toBe(false);
+      expect(await made.write(2, rows, [parkedEvent('row:x', 2)])).toBe(false);
+      expect(await made.write(2, [...rows, remove('ann', 2, true)])).toBe(false);
+      expect(await storage.seek(held)).toEqual(held);
+      expect(await contents(storage, ['ann', 'bob'], 2)).toEqual({ rows: [rowOf('ann')], position: at(1) });
+      expect(await storage.parkedScopes(made.generation)).toEqual(new Set());
+    });
+  });
 
   describe('comparing', () => {
     test('the same rows are the same, however they came about', async () => {
@@ -174,19 +208,42 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
       ]);
     });
 
-    test('of another version, beside the one of its own', async () => {
+    test('a newer version beside an older one, not before it is as far', async () => {
       const all = await open();
       await all.storage.prepare([sample]);
       await all.storage.prepare([{ ...sample, version: 2 }]);
       const old = await writer(all.storage, 'a');
       await old.move(9);
       const made = await writer(all.storage, 'a', 2);
+      expect(await all.storage.swap(made.held, made.generation)).toBe('behind');
+      expect(await all.storage.freeze(made.generation)).toEqual(at(9));
+      expect(await old.move(10)).toBe(false);
+      await made.move(9);
       expect(await all.storage.swap(made.held, made.generation)).toBe('swapped');
       expect(await statesOf(all)).toEqual([
         [1, 'serving'],
         [2, 'serving'],
       ]);
-      expect(await old.move(10)).toBe(true);
+      const again = await writer(all.storage, 'a');
+      expect(await again.move(10)).toBe(true);
+    });
+
+    test('an older version beside a newer one, wherever that is', async () => {
+      const all = await open();
+      await all.storage.prepare([sample]);
+      await all.storage.prepare([{ ...sample, version: 2 }]);
+      const newer = await writer(all.storage, 'a', 2);
+      await all.storage.swap(newer.held, newer.generation);
+      await newer.move(9);
+      await all.rebuild(sample);
+      const made = await writer(all.storage, 'a', 3);
+      expect(await all.storage.swap(made.held, made.generation)).toBe('swapped');
+      expect(await statesOf(all)).toEqual([
+        [1, 'kept'],
+        [2, 'serving'],
+        [3, 'serving'],
+      ]);
+      expect(await newer.move(10)).toBe(true);
     });
 
     test('one that stands still is written and claimed by nobody, for a while', async () => {

@@ -82,29 +82,31 @@ export class Generations {
   }
 
   freeze(generation: Generation): Position | undefined {
-    const other = this.#servingBeside(generation);
-    if (!other) return undefined;
-    const stored = this.#database.checkpoint(other);
-    const frozen = { owner: undefined, frozenUntil: this.#database.now() + longestFreeze };
-    // Whoever writes it is refused from now on.
-    this.#database.checkpoints.set(leaseName(other), { ...stored, ...frozen, epoch: stored.epoch + 1n });
-    return stored.position;
+    const others = this.#readBefore(generation);
+    for (const other of others) {
+      const stored = this.#database.checkpoint(other);
+      const frozen = { owner: undefined, frozenUntil: this.#database.now() + longestFreeze };
+      // Whoever writes it is refused from now on.
+      this.#database.checkpoints.set(leaseName(other), { ...stored, ...frozen, epoch: stored.epoch + 1n });
+    }
+    return others
+      .map((other) => this.#positionOf(other))
+      .toSorted(comparePositions)
+      .at(-1);
   }
 
-  /** Asked again after it has happened, it answers the same again. */
   swap(held: Held, generation: Generation): 'swapped' | 'behind' | 'fenced' {
     if (!this.#database.isHeld(held)) return 'fenced';
-    if (this.find(generation)?.state === 'serving') return 'swapped';
-    const other = this.#servingBeside(generation);
-    if (other) {
-      const stored = this.#database.checkpoint(other);
-      if (comparePositions(stored.position, this.#positionOf(generation)) > 0) return 'behind';
-      this.#change(other, { state: 'kept' });
-      this.#database.checkpoints.set(leaseName(other), {
-        ...stored,
-        owner: undefined,
-        epoch: stored.epoch + 1n,
-      });
+    const others = this.#readBefore(generation);
+    const isAt = this.#positionOf(generation);
+    if (others.some((other) => comparePositions(this.#positionOf(other), isAt) > 0)) return 'behind';
+    for (const other of others) {
+      const stored = { ...this.#database.checkpoint(other), frozenUntil: -Infinity };
+      const isReplaced = other.version === generation.version;
+      if (isReplaced) this.#change(other, { state: 'kept' });
+      // Those of older versions may go on with theirs.
+      const replaced = { ...stored, owner: undefined, epoch: stored.epoch + 1n };
+      this.#database.checkpoints.set(leaseName(other), isReplaced ? replaced : stored);
     }
     this.#change(generation, { state: 'serving', stage: 'done' });
     return 'swapped';
@@ -148,6 +150,14 @@ export class Generations {
   #change(generation: Generation, change: Partial<Generation>): void {
     this.#database.generations = this.#database.generations.map((one) =>
       leaseName(one) === leaseName(generation) ? { ...one, ...change } : one,
+    );
+  }
+
+  /** What readers who will read this one may have read so far. */
+  #readBefore({ model, number, version }: Generation): readonly Generation[] {
+    return this.#database.generations.filter(
+      (one) =>
+        one.model === model && one.number !== number && one.version <= version && one.state === 'serving',
     );
   }
 

@@ -29,7 +29,7 @@ export interface RunResult {
 /** Milliseconds after which all must be at rest once nothing goes wrong any more … */
 const calmTime = 60_000;
 /** … and after new events: sooner than by looking now and then. */
-const promptTime = 8_000;
+const promptTime = 15_000;
 /** … and in which who waits for what is there is told so. */
 const toldTime = 3_000;
 /** So much longer than the turmoil the log grows, for something to be left to do in peace. */
