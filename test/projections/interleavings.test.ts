@@ -226,7 +226,7 @@ describe('a swap', () => {
   });
 
   test('and one who takes the building over: either it is done, or it is refused', async () => {
-    const answers = new Set<unknown>();
+    const answers = new Set<string>();
     await inEveryOrder(
       house.url,
       [swapping, claiming(builder.name), writing(7)],
@@ -234,7 +234,7 @@ describe('a swap', () => {
       async (outcome) => {
         const [swapped, claimed, written] = outcome.answers;
         await check(outcome, written === true ? 7 : undefined);
-        answers.add(swapped);
+        answers.add(String(swapped));
         if (!isHeld(claimed)) throw new Error('not claimed');
         expect(claimed).toEqual({ ...builder, epoch: 4n });
       },

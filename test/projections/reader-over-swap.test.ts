@@ -34,7 +34,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
   const builder = await house.start({ models, limits: { maxEvents: 50 } });
   const late = await house.start({ models, projects: false, delays: { beat: 60_000, lease: 600_000 } });
   await caughtUp(builder, house.store, models);
-  let isOver = false;
+  const over = new AbortController();
   const rounds = new Map<string, number>();
   const forward = (name: string, last: Position, next: Position): Position => {
     expect(comparePositions(next, last), name).toBeGreaterThanOrEqual(0);
@@ -43,7 +43,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
   };
   const loop = async (name: string, read: () => Promise<Position>): Promise<void> => {
     let last = logStart;
-    while (!isOver) last = forward(name, last, await read());
+    while (!over.signal.aborted) last = forward(name, last, await read());
   };
   const [some] = (await builder.reader.list(tally, { limit: 1 })).rows;
   const stream = some?.stream ?? '';
@@ -70,7 +70,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
         }
       }
       cursor = page.cursor;
-      if (isOver && page.end) return page.through;
+      if (over.signal.aborted && page.end) return page.through;
     }
   };
 
@@ -96,7 +96,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
     }),
   ]);
   const writing = (async () => {
-    while (!isOver && history.length > 0) await house.historian.append(history.splice(0, 10));
+    while (!over.signal.aborted && history.length > 0) await house.historian.append(history.splice(0, 10));
   })();
   for (let number = 2; number <= 7; number++) {
     expect(await house.askForRebuild(models)).toEqual([number]);
@@ -104,7 +104,7 @@ test('no query fails, none is set back, and who follows changes hears that they 
     await dropKept(house);
   }
   await caughtUp(builder, house.store, models);
-  isOver = true;
+  over.abort();
   await Promise.all([...reading, writing]);
   expect(rounds.size).toBe(8);
   expect(incarnations.size).toBeGreaterThan(3);

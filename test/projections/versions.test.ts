@@ -130,9 +130,9 @@ describe('a new release', () => {
     await house.historian.append(history.slice(100, 200));
     await caughtUp(one, house.store, [doubled]);
     let last = logStart;
-    let isReading = true;
+    const over = new AbortController();
     const reading = (async () => {
-      while (isReading) {
+      while (!over.signal.aborted) {
         const { through } = await one.reader.list(doubled, { limit: 1 });
         expect(comparePositions(through, last)).toBeGreaterThanOrEqual(0);
         last = through;
@@ -145,7 +145,7 @@ describe('a new release', () => {
     await writing;
     await caughtUp(one, house.store, [doubled]);
     await caughtUp(old, house.store, [tally]);
-    isReading = false;
+    over.abort();
     await reading;
   });
 
