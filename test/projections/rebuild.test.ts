@@ -77,14 +77,14 @@ describe('while it is built', () => {
     const running = await Promise.all([1, 2].map(() => house.start({ models, limits: { maxEvents: 20 } })));
     const [first] = running;
     if (!first) throw new Error('none runs');
-    const stopWriting = new AbortController();
+    const over = new AbortController();
     const written = (async () => {
-      for (let i = 0; i < history.length && !stopWriting.signal.aborted; i += 10)
+      for (let i = 0; i < history.length && !over.signal.aborted; i += 10)
         await house.historian.append(history.slice(i, i + 10));
     })();
     let last = logStart;
     const reading = (async () => {
-      while (!stopWriting.signal.aborted) {
+      while (!over.signal.aborted) {
         const { through } = await first.reader.list(tally, { limit: 1 });
         expect(comparePositions(through, last)).toBeGreaterThanOrEqual(0);
         last = through;
@@ -94,7 +94,7 @@ describe('while it is built', () => {
       expect(await house.askForRebuild(models)).toEqual([number]);
       await until(() => running.every((one) => serves(one, tally) === number));
     }
-    stopWriting.abort();
+    over.abort();
     await Promise.all([written, reading]);
     for (const one of running) await caughtUp(one, house.store, models);
     await Promise.all(running.map((one) => one.stop()));

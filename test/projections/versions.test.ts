@@ -130,9 +130,9 @@ describe('a new release', () => {
     await house.historian.append(history.slice(100, 200));
     await caughtUp(one, house.store, [doubled]);
     let last = logStart;
-    const stopReading = new AbortController();
+    const over = new AbortController();
     const reading = (async () => {
-      while (!stopReading.signal.aborted) {
+      while (!over.signal.aborted) {
         const { through } = await one.reader.list(doubled, { limit: 1 });
         expect(comparePositions(through, last)).toBeGreaterThanOrEqual(0);
         last = through;
@@ -145,7 +145,7 @@ describe('a new release', () => {
     await writing;
     await caughtUp(one, house.store, [doubled]);
     await caughtUp(old, house.store, [tally]);
-    stopReading.abort();
+    over.abort();
     await reading;
   });
 

@@ -53,6 +53,10 @@ interface Led {
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #led = new Map<string, Led>();
+  /** What could not be given back: to be released as it was claimed, so that why it failed stays known. */
+  readonly #kept = new Map<string, Held>();
+  /** During which beat what was led came to its end. */
+  readonly #ended = new Map<string, number>();
   /** Until when what has failed here is not tried again. */
   readonly #resting = new Map<string, number>();
   #beats = 0;
@@ -145,7 +149,9 @@ export class LeaseKeeper {
     }
     // What could not be given back, or was claimed without an answer: nobody else can take it while this instance lives.
     for (const { name, owner } of cluster.leases) {
-      if (owner === instance && assigned.get(name) !== instance) this.#begin(name, undefined);
+      // Not what was given back while this beat was under way: claiming it again would wipe out why it failed.
+      const isLeft = (this.#ended.get(name) ?? 0) < beat;
+      if (owner === instance && assigned.get(name) !== instance && isLeft) this.#begin(name, undefined);
     }
     // What has come into being with this beat is said, and taken, at once.
     if (able.length < duties.size || able.some((name) => !duties.has(name))) this.nudge();
@@ -173,7 +179,7 @@ export class LeaseKeeper {
     const { storage, instance, log, onOtherLog } = this.#options;
     let isEnd = false;
     try {
-      const held = await storage.claim(name, instance);
+      const held = (duty ? undefined : this.#kept.get(name)) ?? (await storage.claim(name, instance));
       const led = this.#led.get(name);
       if (held && duty && led && !signal.aborted) {
         led.since = this.#beats;
@@ -181,12 +187,17 @@ export class LeaseKeeper {
         isEnd = true;
       }
       // If it cannot be given back now, a later beat finds it.
-      if (held) await storage.release(held, instance);
+      if (held) {
+        this.#kept.set(name, held);
+        await storage.release(held, instance);
+        this.#kept.delete(name);
+      }
     } catch (error) {
       if (error instanceof OtherLog) onOtherLog?.(error);
       else log(`${name}: ${errorText(error)}`);
     }
     this.#led.delete(name);
+    this.#ended.set(name, this.#beats);
     if (isEnd) this.nudge();
   }
 
