@@ -29,9 +29,9 @@ const followedLogTable = `
     since timestamptz not null
   );`;
 const tableOf = (model: ReadModel): string => {
-  const { create, index } = ddl(model, model.name);
+  const { create, key = '', index } = ddl(model, model.name);
   // Its indexes had names that Postgres chose.
-  return `${create} ${index.replaceAll(/if not exists "[^"]*" /g, '')}`;
+  return `${create} ${key} ${index.replaceAll(/if not exists "[^"]*" /g, '')}`;
 };
 
 /** What that release did when it started. */
