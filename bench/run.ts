@@ -9,6 +9,7 @@ import { log } from './log.ts';
 import { realYear } from './real-year.ts';
 import { emmett } from './replay/emmett.ts';
 import { replay } from './replay/replay.ts';
+import { rebuild } from './rebuild.ts';
 import type { Result } from './result.ts';
 import { snapshots } from './snapshots.ts';
 
@@ -19,6 +20,7 @@ const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   emmett: () => emmett(Number(process.env['TALLYBACK_BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
+  rebuild: () => rebuild(Number(process.env['TALLYBACK_BENCH_EVENTS'] ?? 60_000)),
   snapshots: () => snapshots(10_000),
   year: realYear,
 };

@@ -16,6 +16,7 @@ import {
   RetryInfo,
 } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
+import { ReadModelMissing } from '../projections/engine/catalog.ts';
 
 export const errorDomain = 'tallyback';
 export const positionTrailer = 'x-tallyback-position';
@@ -170,6 +171,10 @@ export const storeUnavailable = (): ApiError =>
     },
   );
 
+/** Of a new version whose columns the table of the version before does not have. */
+const readModelBuilding = ({ message }: ReadModelMissing): ApiError =>
+  new ApiError(status.UNAVAILABLE, 'READ_MODEL_BUILDING', message, { details: [retryAfter(5_000)] });
+
 export const requestIdReused = (): ApiError =>
   new ApiError(status.ALREADY_EXISTS, 'REQUEST_ID_REUSED', 'the request id was used for another request');
 
@@ -224,6 +229,7 @@ function isOutage(error: unknown): boolean {
 /** The error as it may be shown; undefined for one that nobody meant. */
 export function known(error: unknown): ApiError | undefined {
   if (error instanceof ApiError) return error;
+  if (error instanceof ReadModelMissing) return readModelBuilding(error);
   return isOutage(error) ? storeUnavailable() : undefined;
 }
 

@@ -29,20 +29,20 @@ export class UnreadableEvent extends Error {
 
 /**
  * Several readers see the same stored object; it is parsed once, and forgotten with it. Kept in the object itself,
- * because the garbage collector pays dearly for a WeakMap at these rates. (Stored events are never changed: a copy
- * with other data would still decode as the first.)
+ * because the garbage collector pays dearly for a WeakMap at these rates; with the object's own name on it, so that a
+ * changed copy of the object is decoded for itself.
  */
 const decoded = Symbol('decoded');
 
 interface Stored {
   readonly type: string;
   readonly data: string;
-  [decoded]?: DomainEvent;
+  [decoded]?: { readonly of: object; readonly event: DomainEvent };
 }
 
 export function decodeEvent(stored: Stored): DomainEvent {
   const known = stored[decoded];
-  if (known) return known;
+  if (known?.of === stored) return known.event;
   const entry = codecs.get(stored.type);
   if (!entry) throw new UnreadableEvent(`unknown event type ${stored.type}`);
   let data: unknown;
@@ -52,6 +52,6 @@ export function decodeEvent(stored: Stored): DomainEvent {
     throw new UnreadableEvent(`event of type ${stored.type} does not parse`, { cause });
   }
   const event = { type: entry.type, data } as DomainEvent;
-  stored[decoded] = event;
+  stored[decoded] = { of: stored, event };
   return event;
 }

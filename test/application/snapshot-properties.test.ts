@@ -103,7 +103,8 @@ test.each(Object.entries(histories))('%s', async (_, commands) => {
           // The position: see below.
           expect({ ...outcome, position: 0 }).toEqual({ ...(await plain.execute(request)), position: 0 });
         }
-        expect(store.log).toEqual(whole.log);
+        // As it is stored, without what readers keep in the objects.
+        expect(store.log.map(Object.entries)).toEqual(whole.log.map(Object.entries));
         await new Promise((resolve) => setImmediate(resolve));
         await snapshots.close();
 

@@ -140,6 +140,7 @@ test('what is parked is no difference, and money beside it is still watched', as
   const whole: ReadModel = balance;
   const brittle: ReadModel = {
     ...whole,
+    onFailure: 'park',
     fold: (row, logged, key) => {
       if (logged.event.type === 'RebateReleased' && key[0] === 'member-2') throw new Error('no releases');
       return whole.fold(row, logged, key);

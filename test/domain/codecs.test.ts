@@ -1,6 +1,7 @@
 /** Every event survives both of its encodings. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { decodeEvent } from '../../src/domain/codec.ts';
 import { eventCodecs, type DomainEvent, type EventType } from '../../src/domain/events.ts';
 import { itemAggregate } from '../../src/domain/item/index.ts';
 import { accountAggregate } from '../../src/domain/account/index.ts';
@@ -123,4 +124,10 @@ test('events of documents, programmes and items', () => {
     { kind: 'adjust', ...of, delta: -1n, reason: 'broken', reference: 'S1' },
   ]);
   expect(seen.size).toBe(8);
+});
+
+test('a changed copy of an event that was decoded before is decoded for itself', () => {
+  const stored = { type: 'tallyback.events.v1.CommandRefused', data: '{"reason":"ONE"}' };
+  expect(decodeEvent(stored).data).toMatchObject({ reason: 'ONE' });
+  expect(decodeEvent({ ...stored, data: '{"reason":"TWO"}' }).data).toMatchObject({ reason: 'TWO' });
 });

@@ -25,6 +25,9 @@ const deeds = new Set<keyof ProjectionStorage>([
   'swap',
 ]);
 
+/** Rows are in memory, and nothing may be left to pass over, as it comes. */
+const sometimes = new Set<keyof ProjectionStorage>(['load', 'move']);
+
 test.each(['before it is done', 'after it is done, unheard'])(
   'a builder dies at every call, %s',
   async (when) => {
@@ -41,13 +44,13 @@ test.each(['before it is done', 'after it is done, unheard'])(
     const before = await house.dump(models);
     const died: string[] = [];
 
-    for (let n = 1, alive = false; !alive; n++) {
+    /** Dies at a call; answers whether it has lived to the end. */
+    const round = async (diesAt: (method: keyof ProjectionStorage) => boolean): Promise<boolean> => {
       const [number] = await house.askForRebuild(models);
-      let calls = 0;
       let isDead = false;
       const storage = around(house.storage(), async (method, _, call) => {
         if (isDead) return hanging();
-        const dies = deeds.has(method) && ++calls === n;
+        const dies = diesAt(method);
         if (dies) died.push(method);
         if (dies && when.startsWith('before')) {
           isDead = true;
@@ -69,8 +72,8 @@ test.each(['before it is done', 'after it is done, unheard'])(
         delays: { ...quick, beat: 20, lease: 400 },
       });
       await until(() => isDead || serves(builder, tally) === number);
-      alive = !isDead;
-      if (alive) await builder.stop();
+      const lived = !isDead;
+      if (lived) await builder.stop();
       const survivor = await house.start({ models, delays: { beat: 20 } });
       await until(() => serves(survivor, tally) === number);
       await caughtUp(survivor, house.store, models);
@@ -80,8 +83,17 @@ test.each(['before it is done', 'after it is done, unheard'])(
         `select state, count(*)::int as n from tallyback.generation where state in ('serving', 'building') group by 1`,
       );
       expect(rows).toEqual([{ state: 'serving', n: 1 }]);
+      return lived;
+    };
+    for (let n = 1, alive = false; !alive; n++) {
+      let calls = 0;
+      alive = await round((method) => deeds.has(method) && ++calls === n);
     }
-    // It has died in all stages (rows are in memory, and nothing may be left to pass over, as it comes).
-    for (const deed of deeds) if (deed !== 'load' && deed !== 'move') expect(died).toContain(deed);
+    // What fell through, because it does not always make as many calls.
+    for (const deed of deeds) {
+      if (!sometimes.has(deed) && !died.includes(deed)) await round((method) => method === deed);
+    }
+    // It has died in all stages.
+    for (const deed of deeds) if (!sometimes.has(deed)) expect(died).toContain(deed);
   },
 );

@@ -12,6 +12,13 @@ export const rowOf = (values: Readonly<Record<string, Value>>): string =>
     .map(([name, value]) => `${name}=${text(value)}`)
     .join(' ');
 
+/**
+ * The table without rows in which every sum is zero: whether such a row is there depends on whether its events came to
+ * nothing one by one or only together, and says nothing to anybody.
+ */
+export const withoutNothing = (table: Table): Table =>
+  new Map([...table].filter(([, row]) => /=-?[1-9]/.test(row)));
+
 export interface Comparison {
   readonly name: string;
   /** Rows on either side. */

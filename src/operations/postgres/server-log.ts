@@ -14,8 +14,8 @@ export async function startNewLog(file: string): Promise<void> {
   });
 }
 
-/** For the server to write to. Appending, so that cutting the file under it leaves no hole. */
-export const openLog = (file: string): Promise<FileHandle> => open(file, 'a', 0o600);
+/** For the server to write to, and to read. Appending, so that cutting the file under it leaves no hole. */
+export const openLog = (file: string): Promise<FileHandle> => open(file, 'a+', 0o600);
 
 /** Keeps the log of a long run from filling the disk. Returns how to end that. */
 export function limitLog(file: string): () => void {
@@ -30,17 +30,13 @@ async function cut(file: string): Promise<void> {
   await truncate(file);
 }
 
-/** What was written since the file had `offset` bytes, at most its last few kilobytes. */
-export async function readLog(file: string, offset: number): Promise<string> {
-  const handle = await open(file, 'r');
-  try {
-    const { size } = await handle.stat();
-    const from = Math.max(offset, size - 16 * 1024);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.max(0, size - from)), {
-      position: from,
-    });
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
+/**
+ * What was written since the file had `offset` bytes, at most its last few kilobytes. By the handle: another start at the
+ * same moment may have moved the file aside.
+ */
+export async function readLog(file: FileHandle, offset: number): Promise<string> {
+  const { size } = await file.stat();
+  const from = Math.max(offset, size - 16 * 1024);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.max(0, size - from)), { position: from });
+  return buffer.toString('utf8', 0, bytesRead);
 }

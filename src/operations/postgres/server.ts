@@ -56,7 +56,7 @@ export async function launch(options: Launch): Promise<LaunchResult> {
     child.unref(); // a caller that forgets stop() still ends, and then the watchdog stops the server
 
     const outcome = await waitUntilReady(child, ended, options);
-    if (outcome !== 'ready') return explain(outcome, await readLog(folder.log, logStart));
+    if (outcome !== 'ready') return explain(outcome, await readLog(logFile, logStart));
     return { kind: 'ready', server: running(child, ended, options) };
   } catch (error) {
     watchdog.dismiss();
