@@ -17,10 +17,10 @@ const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
   log: () => log(4),
   replay,
-  emmett: () => emmett(Number(process.env['TALLYBACK_BENCH_EMMETT_EVENTS'] ?? 30_000)),
+  emmett: () => emmett(Number(process.env['BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
-  rebuild: () => rebuild(Number(process.env['TALLYBACK_BENCH_EVENTS'] ?? 60_000)),
+  rebuild: () => rebuild(Number(process.env['BENCH_EVENTS'] ?? 60_000)),
   snapshots: () => snapshots(10_000),
   year: realYear,
 };

@@ -1,6 +1,6 @@
 /**
  * Rebuilding read models, with all that is really written, beside reading and decoding the same log.
- * TALLYBACK_BENCH_EVENTS says of how many events, smallest first: "100000,1000000" if it does not.
+ * BENCH_EVENTS says of how many events, smallest first: "100000,1000000" if it does not.
  */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -50,7 +50,7 @@ const subjects: readonly {
 ];
 
 export async function replay(): Promise<Result[]> {
-  const sizes = (process.env['TALLYBACK_BENCH_EVENTS'] ?? '100000,1000000').split(',').map(Number);
+  const sizes = (process.env['BENCH_EVENTS'] ?? '100000,1000000').split(',').map(Number);
   const dataDir = await mkdtemp(join(tmpdir(), 'tallyback-bench-'));
   const postgres = await startPostgres({ dataDir });
   try {

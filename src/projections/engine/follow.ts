@@ -115,7 +115,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
         const allowed = (1_000 * events) / eventsPerSecond;
         const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
         if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
-        else await timing.turn();
+        else await share(timing, timing.monotonic() - fedAt, subscription.signal);
       }
       if (line.unsaved) {
         unsavedSince ??= timing.monotonic();
@@ -135,4 +135,17 @@ export async function follow(options: FollowOptions): Promise<Position> {
     unlead();
     await line.close();
   }
+}
+
+/** If others have waited this long for their turn, there is somebody to share the thread with. */
+const noticeable = 0.3;
+
+/**
+ * Lets others have their turn: folding can keep the thread busy, and commands and queries run on it too. If there were
+ * any, they get as much time as folding took; if not, no time is lost.
+ */
+async function share(timing: Timing, took: number, signal: AbortSignal): Promise<void> {
+  const startedAt = timing.monotonic();
+  await timing.turn();
+  if (timing.monotonic() - startedAt > noticeable) await timing.sleep(4 * took, signal);
 }
