@@ -6,7 +6,6 @@ import { Container, type ServiceIdentifier } from 'inversify';
 import type pg from 'pg';
 import { startApiServer, type ApiServer } from '../api/server.ts';
 import { commandBus } from '../application/command-bus.ts';
-import type { CommandBus } from '../application/commands.ts';
 import { policyCheckpointName, runPolicy } from '../application/policy-runner.ts';
 import { type PositionTokens, positionTokens } from '../application/position-token.ts';
 import { postgresRefusedRecords } from '../application/refused-records-postgres.ts';
@@ -17,6 +16,7 @@ import { orderRebate } from '../domain/policies/order-rebate.ts';
 import { orderStock } from '../domain/policies/order-stock.ts';
 import type { Policy } from '../domain/policies/policy.ts';
 import type { EventStore } from '../eventstore/port.ts';
+import { watchedBus } from './busy.ts';
 import { countEvents, openEventStore } from './event-store.ts';
 import type { InstanceFigures } from './metrics/figures.ts';
 import { lookUp } from './metrics/look-up.ts';
@@ -49,7 +49,7 @@ export const parts = {
   tokens: id<PositionTokens>('tokens'),
   refusedRecords: id<RefusedRecords>('refused-records'),
   snapshots: id<Snapshots>('snapshots'),
-  bus: id<CommandBus>('bus'),
+  bus: id<ReturnType<typeof watchedBus>>('bus'),
   storage: id<ProjectionStorage>('storage'),
   operator: id<ProjectionOperator>('operator'),
   audit: id<AuditStorage>('audit'),
@@ -140,11 +140,13 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     (snapshots) => snapshots.close(),
   );
   bind(parts.bus, async (get) =>
-    commandBus({
-      store: await get(parts.store),
-      timing: systemTiming,
-      snapshots: await get(parts.snapshots),
-    }),
+    watchedBus(
+      commandBus({
+        store: await get(parts.store),
+        timing: systemTiming,
+        snapshots: await get(parts.snapshots),
+      }),
+    ),
   );
   bind(parts.storage, async (get) =>
     postgresStorage({
@@ -180,6 +182,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         models: readModels,
         instance: instanceId(),
         projects: roles.includes('projector'),
+        isBusy: () => bus.isBusy(),
         duties: (progress) => [
           ...(auditor ? [auditor] : []),
           ...(roles.includes('policies') ? policies : []).map((policy): Duty => ({

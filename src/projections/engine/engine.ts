@@ -32,6 +32,8 @@ export interface ProjectionsOptions {
   readonly rebuildEventsPerSecond?: number | undefined;
   /** Where read models that say how they may be partitioned are folded; absent: in this thread, as all others. */
   readonly foldThreads?: FoldThreads | undefined;
+  /** Whether this process has clients to serve just now: a rebuild then leaves them most of the thread's time. */
+  readonly isBusy?: () => boolean;
   readonly timing?: Timing;
   readonly delays?: Partial<Delays>;
   /** Called when the database has come to follow another log than `store`: nothing here can go on. */
@@ -87,6 +89,7 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
         limits: { ...defaultLimits, ...options.limits },
         rebuildLimits: { ...defaultRebuildLimits, ...options.rebuildLimits },
         rebuildEventsPerSecond: options.rebuildEventsPerSecond,
+        isBusy: options.isBusy,
       });
       projectors.set(name, projector);
       return projector;

@@ -42,6 +42,8 @@ export interface FollowOptions {
   readonly parkAt?: Position | undefined;
   /** Events taken in a second, at most; absent: as fast as it goes. */
   readonly eventsPerSecond?: number | undefined;
+  /** Whether there is somebody to leave most of the thread's time to, now. */
+  readonly yields?: (() => boolean) | undefined;
   /** Whether somebody waits for a position after the first and up to the second. */
   readonly isWanted: (after: Position, upTo: Position) => boolean;
   /** Gets the doorbell of this loop; answers how to take it away again. */
@@ -115,7 +117,10 @@ export async function follow(options: FollowOptions): Promise<Position> {
         const allowed = (1_000 * events) / eventsPerSecond;
         const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
         if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
-        else await share(timing, timing.monotonic() - fedAt, subscription.signal);
+        // Folding can keep the thread busy, and commands and queries run on it too.
+        else if (options.yields?.() && !done)
+          await timing.sleep(4 * (timing.monotonic() - fedAt), subscription.signal);
+        else await timing.turn();
       }
       if (line.unsaved) {
         unsavedSince ??= timing.monotonic();
@@ -135,17 +140,4 @@ export async function follow(options: FollowOptions): Promise<Position> {
     unlead();
     await line.close();
   }
-}
-
-/** If others have waited this long for their turn, there is somebody to share the thread with. */
-const noticeable = 0.3;
-
-/**
- * Lets others have their turn: folding can keep the thread busy, and commands and queries run on it too. If there were
- * any, they get as much time as folding took; if not, no time is lost.
- */
-async function share(timing: Timing, took: number, signal: AbortSignal): Promise<void> {
-  const startedAt = timing.monotonic();
-  await timing.turn();
-  if (timing.monotonic() - startedAt > noticeable) await timing.sleep(4 * took, signal);
 }

@@ -51,6 +51,8 @@ export interface ProjectorOptions {
   /** While building. */
   readonly rebuildLimits: FollowLimits;
   readonly rebuildEventsPerSecond: number | undefined;
+  /** Clients are being served: a rebuild then yields. */
+  readonly isBusy: (() => boolean) | undefined;
   readonly foldThreads?: FoldThreads | undefined;
   readonly log: (line: string) => void;
 }
@@ -160,6 +162,7 @@ export class Projector implements Duty {
       model: this.#model,
       generation,
       parkAt: this.#parkAt,
+      yields: generation.state === 'building' ? this.#options.isBusy : undefined,
       isWanted: (after, upTo) => serves() && progress.isWanted(name, after, upTo),
       lead: (wake) => {
         if (!serves()) return () => undefined;
