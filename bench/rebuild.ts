@@ -41,8 +41,8 @@ export async function rebuild(events: number): Promise<Result[]> {
     const request = adjustment(`member-${n++ % members}`, n);
     return unary(accounts.adjustBalance.bind(accounts), { ...request, adjustmentId: randomUUID() });
   };
-  // Commands as fast as they go, until the log is as long as it is to be.
-  while (n < events) await closedLoop(2, 256, send);
+  // Commands as fast as they go, until the log is about as long as it is to be.
+  for (let sent = 0; sent < events; sent = n) await closedLoop(2, 256, send);
 
   const watch = watchAll(queries);
   const over = new AbortController();
@@ -50,9 +50,9 @@ export async function rebuild(events: number): Promise<Result[]> {
   const under = async (work: Promise<unknown>): Promise<Latencies> => {
     const samples: number[] = [];
     const answers: Promise<unknown>[] = [];
-    const done = work.then(() => (ended = true));
-    let ended = false;
-    while (!ended) {
+    const ended = new AbortController();
+    const done = work.then(() => ended.abort());
+    while (!ended.signal.aborted) {
       await openLoop(1, perSecond, (_, intended) => {
         answers.push(send().then(() => samples.push(performance.now() - intended)));
       });
