@@ -13,9 +13,13 @@ export interface Served {
 const here = import.meta.dirname;
 
 async function served(script: string, args: readonly string[], says: RegExp): Promise<Served> {
-  const child: ChildProcess = spawn(process.execPath, ['--max-semi-space-size=64', script, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ['--min-semi-space-size=64', '--max-semi-space-size=64', script, ...args],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   let said = '';
   let address: string | undefined;
   while (address === undefined) {

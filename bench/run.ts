@@ -20,7 +20,7 @@ const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   emmett: () => emmett(Number(process.env['BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
   latency: () => latency(8),
-  rebuild: () => rebuild(Number(process.env['BENCH_EVENTS'] ?? 60_000)),
+  rebuild: () => rebuild(Number(process.env['BENCH_EVENTS'] ?? 150_000)),
   snapshots: () => snapshots(10_000),
   year: realYear,
 };

@@ -81,6 +81,7 @@ async function run(
 ): Promise<{ readonly answer: string; readonly seconds: number }> {
   const script = join(folder, 'rebuild.mjs');
   const { stdout } = await promisify(execFile)(process.execPath, [
+    '--min-semi-space-size=64',
     '--max-semi-space-size=64',
     script,
     url,

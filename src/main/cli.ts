@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
+#!/usr/bin/env -S node --min-semi-space-size=64 --max-semi-space-size=64
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
 import { ListenError } from '../api/server.ts';

@@ -28,10 +28,14 @@ export function startTallyback(
   env: NodeJS.ProcessEnv = {},
   cli: string = builtCli,
 ): TallybackProcess {
-  const child = spawn(process.execPath, ['--max-semi-space-size=64', cli, ...args], {
-    env: { ...cleanEnvironment(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--min-semi-space-size=64', '--max-semi-space-size=64', cli, ...args],
+    {
+      env: { ...cleanEnvironment(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));

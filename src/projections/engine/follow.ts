@@ -16,6 +16,9 @@ import type { Generation, Held, LineStorage } from './storage.ts';
 import { openFolder, type FoldThreads } from './threaded-folder.ts';
 import type { Delays, Timing } from './timing.ts';
 
+/** How many times as long as its work one rests who yields. Reading and writing, which overlap, come on top. */
+const restsFor = 9;
+
 /** What is kept in memory, at most. */
 export interface FollowLimits {
   /** Events folded at a time. */
@@ -119,7 +122,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
         if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
         // Folding can keep the thread busy, and commands and queries run on it too.
         else if (options.yields?.() && !done)
-          await timing.sleep(4 * (timing.monotonic() - fedAt), subscription.signal);
+          await timing.sleep(restsFor * (timing.monotonic() - fedAt), subscription.signal);
         else await timing.turn();
       }
       if (line.unsaved) {
