@@ -5,8 +5,11 @@
  * the client has gone; both are dealt with here, so that handlers only know one signal.
  */
 import type { EventEmitter } from 'node:events';
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import { Duplex } from 'node:stream';
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
+import type { Outlet } from './watch/outlet.ts';
 import { callCancelled, positionTrailer, serverStopping } from './errors.ts';
 import type { StopSignal } from './stop-signal.ts';
 
@@ -76,8 +79,19 @@ export class Call {
   }
 }
 
+/** What grpc-js (1.14) keeps to itself; a test notices if it is somewhere else. */
+function http2StreamOf(call: object): Pick<ServerHttp2Stream, 'close'> | undefined {
+  let inner: unknown = call;
+  while (typeof inner === 'object' && inner !== null) {
+    if ('stream' in inner && inner.stream instanceof Duplex && 'close' in inner.stream)
+      return inner.stream as ServerHttp2Stream;
+    inner = 'call' in inner ? inner.call : 'nextCall' in inner ? inner.nextCall : undefined;
+  }
+  return undefined;
+}
+
 /** A call whose answer is a stream of encoded messages. */
-export class StreamCall extends Call {
+export class StreamCall extends Call implements Outlet {
   readonly #stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>;
   readonly #waiting = new Set<() => void>();
 
@@ -115,6 +129,19 @@ export class StreamCall extends Call {
       this.#waiting.add(go);
       signal.addEventListener('abort', aborted, { once: true });
     });
+  }
+
+  /** Host of the client's end of the connection. */
+  get client(): string {
+    return this.#stream.getPeer().replace(/:\d+$/, '');
+  }
+
+  /**
+   * Ends the stream of a client that does not read. By way of grpc-js it would not end before the client reads on:
+   * every status waits behind the messages. The client gets RESOURCE_EXHAUSTED at once.
+   */
+  cutOff(): void {
+    http2StreamOf(this.#stream)?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   /** Calls back whenever the client has made room again. */

@@ -1,6 +1,7 @@
 /** What the services are made of. */
 import type { CommandBus } from '../application/commands.ts';
 import type { PositionTokens } from '../application/position-token.ts';
+import type { Seal } from '../application/seal.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
 import type { Position } from '../eventstore/port.ts';
 import type { ProjectionOperator } from '../projections/engine/operator.ts';
@@ -15,6 +16,8 @@ export interface ApiDependencies {
   /** The end of the log now. */
   readonly head: () => Promise<Position>;
   readonly tokens: PositionTokens;
+  /** Of resume tokens. */
+  readonly seal: Seal;
   readonly refusedRecords: RefusedRecords;
   readonly operator: ProjectionOperator;
   /** Projections that this process cannot go on with, such as "balance/2". Default: none. */

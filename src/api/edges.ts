@@ -12,3 +12,6 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
 /** Waits for a random time up to that many milliseconds; ends early, without an error, when the signal aborts. */
 export const pauseUpTo = (ms: number, signal: AbortSignal): Promise<void> =>
   pause(ms * Math.random(), signal);
+
+/** A random part of a span of time, in whole milliseconds. */
+export const jittered = (ms: number): number => Math.floor(ms * Math.random());

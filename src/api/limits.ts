@@ -7,8 +7,9 @@ export interface ApiLimits {
   readonly maxSendBytes: number;
   /** Open calls of one connection. */
   readonly maxConcurrentStreams: number;
-  /** Open watches of all clients. */
+  /** Open watches of all clients, and of one (by the host of its connections). */
   readonly maxWatches: number;
+  readonly maxWatchesPerClient: number;
   /** Snapshots being sent at once: each holds a database connection. Others wait for their turn. */
   readonly maxSnapshots: number;
   /** A client that takes nothing of its snapshot for so long loses the watch. */
@@ -17,7 +18,11 @@ export interface ApiLimits {
   readonly snapshotMs: number;
   /** After a reset, watches start again spread over this time. */
   readonly resetSpreadMs: number;
-  /** Silence after which a watch sends a heartbeat. */
+  /** A client that takes nothing of its changes for so long loses the watch. */
+  readonly writeStallMs: number;
+  /** A read model that is behind the log for so long has fallen behind, and watches say so. */
+  readonly lagMs: number;
+  /** Silence after which a watch sends a heartbeat, unless the client asks for another. */
   readonly heartbeatMs: number;
   /** Queries that wait for a read model at once. */
   readonly maxWaiters: number;
@@ -35,11 +40,14 @@ export const defaultLimits: ApiLimits = {
   maxReceiveBytes: 4 << 20,
   maxSendBytes: 4 << 20,
   maxConcurrentStreams: 1_000,
-  maxWatches: 1_000,
+  maxWatches: 20_000,
+  maxWatchesPerClient: 10_000,
   maxSnapshots: 8,
   snapshotStallMs: 10_000,
   snapshotMs: 300_000,
   resetSpreadMs: 1_000,
+  writeStallMs: 60_000,
+  lagMs: 2_000,
   heartbeatMs: 10_000,
   maxWaiters: 5_000,
   ingestWindow: 256,

@@ -1,9 +1,16 @@
 /** The rows that both queries and watches send, as messages. */
-import type { Balance } from '../gen/tallyback/account/v1/account_query_service.ts';
+import type { Balance, StatementEntry } from '../gen/tallyback/account/v1/account_query_service.ts';
 import { type Window, WindowLength } from '../gen/tallyback/figures/v1/figures_query_service.ts';
 import type { Stock } from '../gen/tallyback/item/v1/item_query_service.ts';
+import {
+  documentKindFromJSON,
+  type Order,
+  orderStatusFromJSON,
+} from '../gen/tallyback/order/v1/order_query_service.ts';
 import type { BalanceRow } from '../projections/balance/balance.ts';
 import type { FiguresRow } from '../projections/figures/figures.ts';
+import type { OrderRow } from '../projections/orders/orders.ts';
+import type { StatementRow } from '../projections/statement/statement.ts';
 import type { StockRow } from '../projections/stock/stock.ts';
 
 export const balanceOf = (row: BalanceRow): Balance => ({
@@ -22,6 +29,40 @@ export const balanceOf = (row: BalanceRow): Balance => ({
   frozen: row.frozen,
   changedAt: row.changed_at,
   revision: row.revision,
+});
+
+export const entryOf = (row: StatementRow): StatementEntry => ({
+  revision: row.revision,
+  occurredAt: row.occurred_at,
+  kind: row.kind,
+  reference: row.reference,
+  merchant: row.merchant,
+  amountMinor: row.amount_minor,
+  pendingAfterMinor: row.pending_after_minor,
+  availableAfterMinor: row.available_after_minor,
+  reservedAfterMinor: row.reserved_after_minor,
+  paidAfterMinor: row.paid_after_minor,
+  debtAfterMinor: row.debt_after_minor,
+  member: row.member,
+  currency: row.currency,
+});
+
+/** Without lines and timeline. */
+export const orderOf = (row: OrderRow): Order => ({
+  source: row.source,
+  externalId: row.external_id,
+  kind: documentKindFromJSON(row.kind),
+  merchant: row.merchant,
+  member: row.member,
+  currency: row.currency,
+  status: orderStatusFromJSON(row.status),
+  occurredAt: row.occurred_at,
+  sourceVersion: row.source_version,
+  amountMinor: row.amount_minor,
+  refundedMinor: row.refunded_minor,
+  lineCount: row.line_count,
+  lines: [],
+  timeline: [],
 });
 
 export const stockOf = (row: StockRow): Stock => ({

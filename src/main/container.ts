@@ -8,6 +8,7 @@ import { startApiServer, type ApiServer } from '../api/server.ts';
 import { commandBus } from '../application/command-bus.ts';
 import { policyCheckpointName, runPolicy } from '../application/policy-runner.ts';
 import { type PositionTokens, positionTokens } from '../application/position-token.ts';
+import { type Seal, sealWith } from '../application/seal.ts';
 import { postgresRefusedRecords } from '../application/refused-records-postgres.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
 import { postgresSnapshotStore } from '../application/snapshot-store-postgres.ts';
@@ -47,6 +48,8 @@ export const parts = {
   pool: id<pg.Pool>('pool'),
   store: id<EventStore>('store'),
   tokens: id<PositionTokens>('tokens'),
+  seal: id<Seal>('seal'),
+  tokenKey: id<Uint8Array>('tokenKey'),
   refusedRecords: id<RefusedRecords>('refused-records'),
   snapshots: id<Snapshots>('snapshots'),
   bus: id<ReturnType<typeof watchedBus>>('bus'),
@@ -121,12 +124,11 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
     async (get) => openEventStore(configuration, (await get(parts.postgres)).url, log),
     (store) => store.close(),
   );
-  bind(parts.tokens, async (get) => {
-    const key = configuration.tokenKey
-      ? Buffer.from(configuration.tokenKey)
-      : await loadTokenKey(await get(parts.pool));
-    return positionTokens(key, (await get(parts.store)).id);
-  });
+  bind(parts.tokenKey, async (get) =>
+    configuration.tokenKey ? Buffer.from(configuration.tokenKey) : loadTokenKey(await get(parts.pool)),
+  );
+  bind(parts.tokens, async (get) => positionTokens(await get(parts.tokenKey), (await get(parts.store)).id));
+  bind(parts.seal, async (get) => sealWith(await get(parts.tokenKey), (await get(parts.store)).id));
   bind(parts.refusedRecords, async (get) => postgresRefusedRecords(await get(parts.pool)));
   bind(
     parts.snapshots,
@@ -223,6 +225,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         head: () => store.head(),
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
+        seal: await get(parts.seal),
         refusedRecords: await get(parts.refusedRecords),
         operator: await get(parts.operator),
         failedProjections: () => failedHere(projections),

@@ -2,7 +2,11 @@ import { credentials } from '@grpc/grpc-js';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
-import { WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
+import {
+  WatchWindowsRequest,
+  WindowLength,
+} from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
+import { WatchStockRequest } from '../../src/gen/tallyback/item/v1/item_query_service.ts';
 import { balance, figures, stock } from '../../src/projections/index.ts';
 import { cuttable } from './support/proxy.ts';
 import { balanceRow, noon } from './support/requests.ts';
@@ -78,18 +82,17 @@ describe('a watch', () => {
     api.tables.commit(figures, at(10), [figuresRow(noon)]);
     const cases: string[] = [];
     const rows: object[] = [];
-    const stockCall = api.itemQuery.watchStock({ merchant: 'shop', skus: ['mug'], consistency: undefined });
+    const stockCall = api.itemQuery.watchStock(
+      WatchStockRequest.fromPartial({ merchant: 'shop', skus: ['mug'] }),
+    );
     stockCall.on('error', () => undefined);
     stockCall.on('data', ({ event }) => {
       cases.push(event.$case);
       if (event.$case === 'changes') rows.push(...event.value.stock);
     });
-    const windowsCall = api.figuresQuery.watchWindows({
-      merchant: '',
-      length: WindowLength.DAY,
-      from: noon,
-      consistency: undefined,
-    });
+    const windowsCall = api.figuresQuery.watchWindows(
+      WatchWindowsRequest.fromPartial({ length: WindowLength.DAY, from: noon }),
+    );
     windowsCall.on('error', () => undefined);
     windowsCall.on('data', ({ event }) => {
       cases.push(event.$case);
@@ -316,11 +319,24 @@ describe('a client that does not read', () => {
     const other = new Watching(api.accountQuery);
     await other.caughtUp();
     expect(other.state.size).toBe(30_000);
-    slow.read();
+    // At once, although it does not read: what it held is free.
     await until(() => slow.ended !== undefined);
-    expect(slow.ended).toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'SLOW_CONSUMER', retryMs: 1_000 });
+    expect(slow.ended?.code).toBe('RESOURCE_EXHAUSTED');
     expect(slow.words).not.toContain('snapshotCompleted');
     other.call.cancel();
+    await nothingLeft();
+  });
+
+  test('loses the watch when it takes nothing for too long, however alive it is', async () => {
+    await start({ limits: { writeStallMs: 100 } });
+    const slow = new Watching(smallWindow(), { paused: true });
+    await until(() => api.tables.listenerCount('projection:balance') === 1);
+    for (let n = 0; slow.ended === undefined; n++) {
+      const rows = Array.from({ length: 200 }, (_, m) => balanceRow(`m${m}`, { available_minor: BigInt(n) }));
+      api.tables.commit(balance, at(100 + n), rows);
+      await delay(1);
+    }
+    expect(slow.ended).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
     await nothingLeft();
   });
 

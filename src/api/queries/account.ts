@@ -4,31 +4,16 @@ import {
   AccountQueryServiceService as methods,
   ListBalancesRequest,
   ListStatementRequest,
-  type StatementEntry,
 } from '../../gen/tallyback/account/v1/account_query_service.ts';
 import { balance } from '../../projections/balance/balance.ts';
-import { statement, type StatementRow } from '../../projections/statement/statement.ts';
+import { statement } from '../../projections/statement/statement.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
-import { balanceOf } from '../row-messages.ts';
+import { balanceOf, entryOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
 import type { Freshness } from './consistency.ts';
 import { listPage } from './page.ts';
-
-const entryOf = (row: StatementRow): StatementEntry => ({
-  revision: row.revision,
-  occurredAt: row.occurred_at,
-  kind: row.kind,
-  reference: row.reference,
-  merchant: row.merchant,
-  amountMinor: row.amount_minor,
-  pendingAfterMinor: row.pending_after_minor,
-  availableAfterMinor: row.available_after_minor,
-  reservedAfterMinor: row.reserved_after_minor,
-  paidAfterMinor: row.paid_after_minor,
-  debtAfterMinor: row.debt_after_minor,
-});
 
 export function accountQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc, tokens } = context;
@@ -109,5 +94,6 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
     }),
 
     watchBalances: watches.balances,
+    watchStatement: watches.statement,
   });
 }

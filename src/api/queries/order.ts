@@ -1,37 +1,20 @@
 /** Reported documents. */
 import { status } from '@grpc/grpc-js';
 import {
-  documentKindFromJSON,
   ListOrdersRequest,
   type Order,
   OrderLineState,
   OrderQueryServiceService as methods,
-  orderStatusFromJSON,
   TimelineEntry,
 } from '../../gen/tallyback/order/v1/order_query_service.ts';
 import { orders, type OrderRow } from '../../projections/orders/orders.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
+import { orderOf } from '../row-messages.ts';
+import type { Watches } from '../watch/watches.ts';
 import type { Freshness } from './consistency.ts';
 import { listPage } from './page.ts';
-
-const orderOf = (row: OrderRow): Order => ({
-  source: row.source,
-  externalId: row.external_id,
-  kind: documentKindFromJSON(row.kind),
-  merchant: row.merchant,
-  member: row.member,
-  currency: row.currency,
-  status: orderStatusFromJSON(row.status),
-  occurredAt: row.occurred_at,
-  sourceVersion: row.source_version,
-  amountMinor: row.amount_minor,
-  refundedMinor: row.refunded_minor,
-  lineCount: row.line_count,
-  lines: [],
-  timeline: [],
-});
 
 /** The elements of a JSON array that the projection wrote. */
 function elements<T>(text: string, fromJSON: (object: unknown) => T): T[] {
@@ -45,7 +28,7 @@ const wholeOrderOf = (row: OrderRow): Order => ({
   timeline: elements(row.timeline, (entry) => TimelineEntry.fromJSON(entry)),
 });
 
-export function orderQueries(context: ApiContext, freshness: Freshness): BoundService {
+export function orderQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc, tokens } = context;
 
   return bindService(methods, {
@@ -89,5 +72,7 @@ export function orderQueries(context: ApiContext, freshness: Freshness): BoundSe
         read: { positionToken: tokens.encode(listed.through) },
       };
     }),
+
+    watchOrders: watches.orders,
   });
 }

@@ -16,7 +16,7 @@ export function queryServices(context: ApiContext): readonly BoundService[] {
   return [
     accountQueries(context, fresh, watches),
     itemQueries(context, fresh, watches),
-    orderQueries(context, fresh),
+    orderQueries(context, fresh, watches),
     figuresQueries(context, fresh, watches),
     programmeQueries(context, fresh),
     systemService(context, fresh),

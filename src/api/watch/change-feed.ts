@@ -2,34 +2,37 @@
  * What changed lately in one read model, read once for all who watch it.
  *
  * While somebody watches, the feed reads the changes of every commit and keeps the last ones as segments that
- * join end to start: (after, through] with the rows changed in between, as they were then. A subscriber has a
- * cursor and nothing else. As long as its cursor is within the segments it is served from memory; one that fell
- * behind them — a slow client, a fresh snapshot, a flood of changes — is served from the database, where what
- * changed often meanwhile is one row, and comes back to the segments when it has caught up.
+ * join end to start: (after, through] with the rows changed in between, as they were then. A subscriber is a cursor:
+ *
+ *   behind      reads changes from the database, where what changed often meanwhile is one row: after a snapshot, a
+ *               resumption, a flood of changes, or because the client is slow
+ *     → following   once its cursor is within the segments. Whom a new segment concerns is found by the filters' index;
+ *                   the others are as far as the feed is without doing anything
+ *     → behind      when what it has not taken is not in the segments any more
  *
  * When a read model is folded anew, or put right, rows change whose positions do not rise. Nothing a subscriber was sent
  * holds from there on (its incarnation is another one): it must start again with a snapshot.
  *
  * A subscriber whose cursor is inside a segment gets the whole segment. That repeats rows it has seen; rows say
- * everything about themselves, so a repeat does no harm.
+ * everything about themselves, and are never older than what was sent before, so a repeat does no harm.
  */
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
-import type {
-  ChangeCursor,
-  ChangePage,
-  Filter,
-  Progress,
-  ReadModelReader,
-} from '../../projections/engine/reading.ts';
+import type { ChangeCursor, Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
+import type { ChangeEncoder, Sees } from './change-encoder.ts';
+import { FilterIndex } from './filter-index.ts';
+import { Lag } from './lag.ts';
 import { matcher } from './matches.ts';
+import type { Moment } from './resume-token.ts';
 
 const pageRows = 1_024;
 /** Rows kept in memory, and so the most that one commit may change and still be served from there. */
 const keptRows = 4_096;
 const keptSegments = 256;
 const retryMs = 1_000;
+/** Rows read from the database for one subscriber at a time. */
+const catchUpRows = 256;
 
 /** The rows that a cursor speaks of are of another making: only a snapshot tells what is there. */
 export class OtherIncarnation extends Error {
@@ -40,29 +43,71 @@ interface Segment<C extends Columns> {
   readonly after: Position;
   readonly through: Position;
   readonly rows: readonly RowOf<C>[];
+  /** Events by scope, for filters that several have. */
+  readonly encoded: Map<string, readonly Uint8Array[]>;
 }
 
-export interface Subscription<C extends Columns> {
-  /**
-   * Changes after the cursor that pass the filter. `limit` holds for what is read from the database; from memory
-   * there may be more. Throws OtherIncarnation if that is not the one the cursor speaks of.
-   */
-  changes(cursor: ChangeCursor, incarnation: string, limit: number): Promise<ChangePage<C>>;
+/** What there is to tell. */
+export interface Changes {
+  /** Events in order; none if nothing that matches changed. */
+  readonly events: readonly Uint8Array[];
+  /** Everything up to here is told with them; undefined in the middle of a flood. */
+  readonly through: Position | undefined;
+}
+
+export interface Subscription {
+  /** What has changed since the last call. Throws OtherIncarnation. */
+  take(): Promise<Changes>;
   /** Has the feed look for changes although nobody reported any. */
   poke(): void;
+  /** For how long the read model has been behind the log, in milliseconds; undefined if it keeps up. */
+  readonly behindFor: number | undefined;
   end(): void;
+}
+
+export interface SubscribeOptions<C extends Columns> {
+  /** On columns that never change in a row. */
+  readonly filter: Filter<C>;
+  /** Which of these rows the client is to see now. */
+  readonly sees: Sees<C>;
+  /** Names the filter and what is seen: those with the same name get the same bytes. */
+  readonly scope: string;
+  readonly from: Moment;
+  /** Also wake when this is reached, although nothing that matches changed. */
+  readonly awaited: Position | undefined;
+  /** There may be something to take. */
+  readonly wake: () => void;
+}
+
+interface Subscriber<C extends Columns> extends SubscribeOptions<C> {
+  readonly matches: (row: RowOf<C>) => boolean;
+  cursor: ChangeCursor;
+  following: boolean;
+  /** While following: the first that concerns it and was not taken comes after this. */
+  missed: Position | undefined;
 }
 
 export interface ChangeFeedParts {
   readonly reader: ReadModelReader;
   readonly progress: Progress;
+  readonly head: () => Promise<Position>;
+  readonly clock: () => Date;
+  readonly lagMs: number;
   readonly log: (line: string) => void;
 }
 
 export class ChangeFeed<C extends Columns> {
   readonly #model: ReadModel<C>;
+  readonly #encoder: ChangeEncoder<C>;
   readonly #parts: ChangeFeedParts;
-  readonly #subscribers = new Set<() => void>();
+  readonly #lag: Lag;
+  readonly #subscribers = new Set<Subscriber<C>>();
+  readonly #index = new FilterIndex<C, Subscriber<C>>();
+  /** Those that are woken by whatever happens. */
+  readonly #behind = new Set<Subscriber<C>>();
+  readonly #awaiting = new Set<Subscriber<C>>();
+  /** How many have each scope. */
+  readonly #scopes = new Map<string, number>();
   #segments: Segment<C>[] = [];
   #rows = 0;
   /** Where the segments end; undefined before the first look. */
@@ -74,33 +119,64 @@ export class ChangeFeed<C extends Columns> {
   #retry: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
 
-  constructor(model: ReadModel<C>, parts: ChangeFeedParts) {
+  constructor(model: ReadModel<C>, encoder: ChangeEncoder<C>, parts: ChangeFeedParts) {
     this.#model = model;
+    this.#encoder = encoder;
     this.#parts = parts;
+    this.#lag = new Lag({
+      head: parts.head,
+      through: () => parts.progress.through(checkpointName(model)),
+      clock: parts.clock,
+      every: parts.lagMs,
+      changed: () => this.#wake(this.#subscribers),
+    });
   }
 
-  /** `wake` is called when there may be changes. */
-  subscribe(filter: Filter<C>, wake: () => void): Subscription<C> {
-    const matches = matcher<C>(filter);
-    this.#subscribers.add(wake);
+  subscribe(options: SubscribeOptions<C>): Subscription {
+    const subscriber: Subscriber<C> = {
+      ...options,
+      matches: matcher<C>(options.filter),
+      cursor: { position: options.from.position, key: undefined },
+      following: false,
+      missed: undefined,
+    };
+    this.#enter(subscriber);
+    const lag = this.#lag;
+    return {
+      take: () => this.#take(subscriber),
+      poke: () => this.#look(),
+      get behindFor() {
+        return lag.behindFor;
+      },
+      end: () => this.#leave(subscriber),
+    };
+  }
+
+  #enter(subscriber: Subscriber<C>): void {
+    const { filter, scope, awaited } = subscriber;
+    this.#subscribers.add(subscriber);
+    this.#behind.add(subscriber);
+    if (awaited) this.#awaiting.add(subscriber);
+    this.#index.add(filter, subscriber);
+    this.#scopes.set(scope, (this.#scopes.get(scope) ?? 0) + 1);
     if (this.#subscribers.size === 1) {
       const name = checkpointName(this.#model);
       this.#unlisten = this.#parts.progress.onAdvance(name, () => this.#look());
+      this.#lag.start();
     }
-    this.#look();
-    return {
-      changes: async (cursor, incarnation, limit) => {
-        const recent = this.#recent(cursor, incarnation, matches);
-        if (recent) return recent;
-        const page = await this.#parts.reader.changes(this.#model, filter, cursor, limit);
-        if (page.incarnation !== incarnation) throw new OtherIncarnation(this.#model.name);
-        return page;
-      },
-      poke: () => this.#look(),
-      end: () => {
-        if (this.#subscribers.delete(wake) && this.#subscribers.size === 0) this.#rest();
-      },
-    };
+    if (!this.#tip) this.#look();
+  }
+
+  #leave(subscriber: Subscriber<C>): void {
+    const { filter, scope } = subscriber;
+    if (!this.#subscribers.delete(subscriber)) return;
+    this.#behind.delete(subscriber);
+    this.#awaiting.delete(subscriber);
+    this.#index.delete(filter, subscriber);
+    const others = (this.#scopes.get(scope) ?? 1) - 1;
+    if (others > 0) this.#scopes.set(scope, others);
+    else this.#scopes.delete(scope);
+    if (this.#subscribers.size === 0) this.#rest();
   }
 
   /** Nobody watches: forget everything. */
@@ -108,6 +184,7 @@ export class ChangeFeed<C extends Columns> {
     this.#unlisten?.();
     this.#unlisten = undefined;
     clearTimeout(this.#retry);
+    this.#lag.stop();
     this.#forget(undefined);
   }
 
@@ -117,23 +194,64 @@ export class ChangeFeed<C extends Columns> {
     this.#tip = tip;
   }
 
-  /** The changes after a cursor, if all of them are in memory. */
-  #recent(
-    cursor: ChangeCursor,
-    incarnation: string,
-    matches: (row: RowOf<C>) => boolean,
-  ): ChangePage<C> | undefined {
-    const tip = this.#tip;
-    if (!tip || cursor.key !== undefined || this.#incarnation !== incarnation) return undefined;
-    const { position } = cursor;
-    const all = { end: true, incarnation };
-    if (comparePositions(position, tip) >= 0) return { rows: [], cursor, through: position, ...all };
+  async #take(subscriber: Subscriber<C>): Promise<Changes> {
+    if (subscriber.following) {
+      if (this.#incarnation !== subscriber.from.incarnation) throw new OtherIncarnation(this.#model.name);
+      const { missed } = subscriber;
+      subscriber.missed = undefined;
+      if (!missed) return { events: [], through: this.#farthest(subscriber) };
+      const events = this.#recent(subscriber, missed);
+      if (events) return { events, through: this.#farthest(subscriber) };
+      subscriber.following = false;
+      subscriber.cursor = { position: missed, key: undefined };
+      this.#behind.add(subscriber);
+    }
+    return this.#join(subscriber) ?? (await this.#catchUp(subscriber));
+  }
+
+  /** A follower is as far as the feed, or as the snapshot that it comes from. */
+  #farthest({ cursor: { position } }: Subscriber<C>): Position {
+    return this.#tip && comparePositions(this.#tip, position) > 0 ? this.#tip : position;
+  }
+
+  /** From the database's changes to the feed's, if its cursor is there. */
+  #join(subscriber: Subscriber<C>): Changes | undefined {
+    const { cursor, from } = subscriber;
+    if (!this.#tip || cursor.key !== undefined || this.#incarnation !== from.incarnation) return undefined;
+    const isAhead = comparePositions(cursor.position, this.#tip) >= 0;
+    const events = isAhead ? [] : this.#recent(subscriber, cursor.position);
+    if (!events) return undefined;
+    subscriber.following = true;
+    this.#behind.delete(subscriber);
+    return { events, through: this.#farthest(subscriber) };
+  }
+
+  async #catchUp(subscriber: Subscriber<C>): Promise<Changes> {
+    const { filter, sees, from, cursor } = subscriber;
+    const page = await this.#parts.reader.changes(this.#model, filter, cursor, catchUpRows);
+    if (page.incarnation !== from.incarnation) throw new OtherIncarnation(this.#model.name);
+    subscriber.cursor = page.end ? { position: page.through, key: undefined } : page.cursor;
+    return {
+      events: this.#encoder.encode(page.rows, sees),
+      through: page.end ? page.through : undefined,
+    };
+  }
+
+  /** What matches and lies after a position, if all of that is in memory. */
+  #recent(subscriber: Subscriber<C>, position: Position): readonly Uint8Array[] | undefined {
     const first = this.#segments.findIndex(({ through }) => comparePositions(through, position) > 0);
     const oldest = this.#segments[first];
     if (!oldest || comparePositions(oldest.after, position) > 0) return undefined;
-    const segments = this.#segments.slice(first);
-    const rows = segments.length === 1 ? oldest.rows : latestOf(this.#model, segments);
-    return { rows: rows.filter(matches), cursor: { position: tip, key: undefined }, through: tip, ...all };
+    const { matches, sees, scope } = subscriber;
+    if (first < this.#segments.length - 1) {
+      const rows = latestOf(this.#model, this.#segments.slice(first));
+      return this.#encoder.encode(rows.filter(matches), sees);
+    }
+    const known = oldest.encoded.get(scope);
+    if (known) return known;
+    const events = this.#encoder.encode(oldest.rows.filter(matches), sees);
+    if ((this.#scopes.get(scope) ?? 0) > 1) oldest.encoded.set(scope, events);
+    return events;
   }
 
   #look(): void {
@@ -152,14 +270,29 @@ export class ChangeFeed<C extends Columns> {
         this.#again = false;
         const [tip, incarnation] = [this.#tip, this.#incarnation];
         await this.#read();
-        if (this.#tip !== tip || this.#incarnation !== incarnation)
-          for (const wake of this.#subscribers) wake();
+        if (this.#incarnation !== incarnation) this.#wake(this.#subscribers);
+        else if (this.#tip !== tip) this.#wakeThoseWhoWait();
       }
     } catch (error) {
       this.#again = false;
       this.#parts.log(`changes of ${this.#model.name} cannot be read: ${String(error)}`);
       clearTimeout(this.#retry);
       if (this.#subscribers.size > 0) this.#retry = setTimeout(() => this.#look(), retryMs);
+    }
+  }
+
+  #wake(subscribers: Iterable<Subscriber<C>>): void {
+    for (const { wake } of subscribers) wake();
+  }
+
+  #wakeThoseWhoWait(): void {
+    this.#wake(this.#behind);
+    const tip = this.#tip;
+    for (const subscriber of this.#awaiting) {
+      const { awaited, wake } = subscriber;
+      if (!tip || !awaited || comparePositions(tip, awaited) < 0) continue;
+      this.#awaiting.delete(subscriber);
+      wake();
     }
   }
 
@@ -180,12 +313,13 @@ export class ChangeFeed<C extends Columns> {
         return;
       }
       if (page.end) {
-        if (comparePositions(page.through, after) > 0) this.#append({ after, through: page.through, rows });
+        if (comparePositions(page.through, after) > 0) this.#append(after, page.through, rows);
         this.#tip ??= after;
         return;
       }
       if (rows.length > keptRows) {
         this.#forget(await progress.through(checkpointName(this.#model)));
+        this.#toDatabase(after);
         this.#again = true;
         return;
       }
@@ -193,12 +327,28 @@ export class ChangeFeed<C extends Columns> {
     }
   }
 
-  #append(segment: Segment<C>): void {
-    this.#segments.push(segment);
-    this.#rows += segment.rows.length;
-    this.#tip = segment.through;
+  #append(after: Position, through: Position, rows: readonly RowOf<C>[]): void {
+    this.#segments.push({ after, through, rows, encoded: new Map() });
+    this.#rows += rows.length;
+    this.#tip = through;
     while (this.#segments.length > keptSegments || (this.#rows > keptRows && this.#segments.length > 1)) {
       this.#rows -= this.#segments.shift()?.rows.length ?? 0;
+    }
+    for (const row of rows) {
+      for (const subscriber of this.#index.candidates(row)) {
+        if (!subscriber.following || subscriber.missed || !subscriber.matches(row)) continue;
+        subscriber.missed = after;
+        subscriber.wake();
+      }
+    }
+  }
+
+  /** What came after this is not in memory: followers will read it from the database. */
+  #toDatabase(after: Position): void {
+    for (const subscriber of this.#subscribers) {
+      if (!subscriber.following) continue;
+      subscriber.missed ??= after;
+      subscriber.wake();
     }
   }
 }

@@ -2,7 +2,8 @@
 import type { Columns, RowOf } from '../../projections/engine/read-model.ts';
 import type { Filter } from '../../projections/engine/reading.ts';
 
-const comparable = (value: unknown): unknown => (value instanceof Date ? value.getTime() : value);
+/** Equal for equal values. */
+export const comparable = (value: unknown): unknown => (value instanceof Date ? value.getTime() : value);
 
 function below(a: unknown, b: unknown): boolean {
   const [x, y] = [comparable(a), comparable(b)];

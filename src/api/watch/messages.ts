@@ -1,54 +1,55 @@
 /**
  * Messages of watches, as bytes. All watches have one shape (header = 1, snapshot_started = 2, changes = 3,
- * snapshot_completed = 4, caught_up = 5, heartbeat = 6, reset = 7; rows = 1 within changes), so they are put together here,
- * out of rows that are encoded once however many clients get them. A test reads them with the generated types.
+ * snapshot_completed = 4, caught_up = 5, heartbeat = 6, reset = 7, fell_behind = 8; within changes rows = 1 and
+ * removals = 2). A message is a header and an event one after the other, which protobuf allows: the header is made for
+ * one client, the event once for however many get it. A test reads them with the generated types.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { WatchHeader } from '../../gen/tallyback/common/v1/watch.ts';
+import {
+  FellBehind,
+  Heartbeat,
+  Reset,
+  type ResetReason,
+  SnapshotCompleted,
+  SnapshotStarted,
+  WatchHeader,
+} from '../../gen/tallyback/common/v1/watch.ts';
+import { durationOf } from '../duration.ts';
 
 const lengthDelimited = (field: number): number => (field << 3) | 2;
 
 const nothing = new Uint8Array();
 
-function message(header: WatchHeader, field: number, write: (writer: BinaryWriter) => void): Uint8Array {
+const field = (number: number, bytes: Uint8Array): Uint8Array =>
+  new BinaryWriter().uint32(lengthDelimited(number)).bytes(bytes).finish();
+
+/** The whole message. */
+export const withHeader = (header: WatchHeader, event: Uint8Array): Uint8Array => {
+  const bytes = field(1, WatchHeader.encode(header).finish());
+  return Buffer.concat([bytes, event], bytes.length + event.length);
+};
+
+export const snapshotStarted = (generation: string): Uint8Array =>
+  field(2, SnapshotStarted.encode({ generation }).finish());
+
+/** `rows` and `removals` are messages. */
+export function changes(rows: readonly Uint8Array[], removals: readonly Uint8Array[] = []): Uint8Array {
   const writer = new BinaryWriter();
-  WatchHeader.encode(header, writer.uint32(lengthDelimited(1)).fork()).join();
-  writer.uint32(lengthDelimited(field));
-  write(writer);
-  return writer.finish();
+  for (const row of rows) writer.uint32(lengthDelimited(1)).bytes(row);
+  for (const removal of removals) writer.uint32(lengthDelimited(2)).bytes(removal);
+  return field(3, writer.finish());
 }
 
-const empty = (header: WatchHeader, field: number): Uint8Array =>
-  message(header, field, (writer) => writer.bytes(nothing));
+export const snapshotCompleted = (rowCount: number): Uint8Array =>
+  field(4, SnapshotCompleted.encode({ rowCount: BigInt(rowCount) }).finish());
 
-export const snapshotStarted = (header: WatchHeader): Uint8Array => empty(header, 2);
+export const caughtUp = field(5, nothing);
 
-export const changes = (header: WatchHeader, rows: readonly Uint8Array[]): Uint8Array =>
-  message(header, 3, (writer) => {
-    writer.fork();
-    for (const row of rows) writer.uint32(lengthDelimited(1)).bytes(row);
-    writer.join();
-  });
+/** `nextWithin` and `lag` in milliseconds. */
+export const heartbeat = (nextWithin: number): Uint8Array =>
+  field(6, Heartbeat.encode({ nextWithin: durationOf(nextWithin) }).finish());
 
-export const snapshotCompleted = (header: WatchHeader, rowCount: number): Uint8Array =>
-  message(header, 4, (writer) => {
-    writer.fork();
-    if (rowCount > 0) writer.uint32(8).int64(rowCount);
-    writer.join();
-  });
+export const reset = (reason: ResetReason): Uint8Array => field(7, Reset.encode({ reason }).finish());
 
-export const caughtUp = (header: WatchHeader): Uint8Array => empty(header, 5);
-
-export const heartbeat = (header: WatchHeader): Uint8Array => empty(header, 6);
-
-export const reset = (header: WatchHeader): Uint8Array => empty(header, 7);
-
-/** Encodes rows, each object once for as long as it lives. */
-export function rowEncoder<Row extends object>(encode: (row: Row) => Uint8Array): (row: Row) => Uint8Array {
-  const known = new WeakMap<Row, Uint8Array>();
-  return (row) => {
-    let bytes = known.get(row);
-    if (!bytes) known.set(row, (bytes = encode(row)));
-    return bytes;
-  };
-}
+export const fellBehind = (lag: number | undefined): Uint8Array =>
+  field(8, FellBehind.encode({ lag: lag === undefined ? undefined : durationOf(lag) }).finish());

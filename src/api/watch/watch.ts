@@ -1,141 +1,169 @@
 /**
  * One watch: a snapshot, then changes for as long as the client stays.
  *
- *   waiting for freshness and a snapshot's turn
- *     → snapshot    SnapshotStarted, changes*, SnapshotCompleted
- *     → following   changes …; CaughtUp at the first end, and at the first end after one page was not enough
- *     → Reset       the read model was folded anew: waits a moment (all its watches do, each as long as chance has
- *                   it, so that they do not come at once), and goes on as above
- *     → ended       UNAVAILABLE (server stops), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED (a client
- *                   that does not take its snapshot)
+ *   begin        a resume token → following; changes only → following; else → snapshot
+ *   snapshot     waits for its turn; SnapshotStarted, changes*, SnapshotCompleted → following
+ *   following    changes …; CaughtUp at the first end; FellBehind when the client or the read model does not keep up,
+ *                and CaughtUp when that is over; Heartbeat in silence
+ *     → Reset    the read model was folded anew (or was meanwhile, for a resume token): waits a moment (all its watches
+ *                do, each as long as chance has it, so that they do not come at once) → snapshot
+ *     → ended    UNAVAILABLE (server stops), CANCELLED or DEADLINE_EXCEEDED (client), RESOURCE_EXHAUSTED (a client
+ *                that takes nothing), OUT_OF_RANGE (instead of a Reset, if asked for)
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
  * nothing is fetched for it; when it reads again it gets rows as they are then. A snapshot holds a database
  * connection, so it is the one thing a client may not stall for long.
  *
- * `position_token` is in every message after which all changes up to it have been sent: SnapshotCompleted, CaughtUp,
+ * Tokens are in every message after which all changes up to them have been sent: SnapshotCompleted, CaughtUp,
  * Heartbeat, and the last of a run of changes.
  */
 import { status } from '@grpc/grpc-js';
-import type { Position } from '../../eventstore/port.ts';
-import type { WatchHeader } from '../../gen/tallyback/common/v1/watch.ts';
-import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
-import type { ChangeCursor, Filter, ReadModelReader } from '../../projections/engine/reading.ts';
 import type { PositionTokens } from '../../application/position-token.ts';
-import type { StreamCall } from '../call.ts';
-import { pauseUpTo } from '../edges.ts';
-import { ApiError, retryAfter } from '../errors.ts';
+import { comparePositions, type Position } from '../../eventstore/port.ts';
+import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
+import type { Columns, ReadModel } from '../../projections/engine/read-model.ts';
+import type { Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
+import { checkpointName } from '../../projections/engine/storage.ts';
+import { jittered, pause, pauseUpTo } from '../edges.ts';
+import { ApiError } from '../errors.ts';
 import type { ApiLimits } from '../limits.ts';
+import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import { type ChangeFeed, OtherIncarnation } from './change-feed.ts';
 import * as messages from './messages.ts';
+import type { Outlet } from './outlet.ts';
+import type { Moment, ResumeTokens } from './resume-token.ts';
 import type { Semaphore } from './semaphore.ts';
+import { Sender, slowConsumer } from './sender.ts';
+import type { WatchSettings } from './settings.ts';
 
-const rowsPerMessage = 256;
-
-/** What a snapshot is of. */
-interface Moment {
-  readonly through: Position;
-  readonly incarnation: string;
-}
-
-const nothing = (): void => undefined;
-
+/** What all watches of a read model share. */
 export interface WatchParts<C extends Columns> {
   readonly model: ReadModel<C>;
   readonly feed: ChangeFeed<C>;
-  readonly encodeRow: (row: RowOf<C>) => Uint8Array;
+  readonly encoder: ChangeEncoder<C>;
   readonly reader: ReadModelReader;
+  readonly progress: Pick<Progress, 'through'>;
   readonly tokens: PositionTokens;
+  readonly resumeTokens: ResumeTokens;
+  readonly clock: () => Date;
   readonly limits: ApiLimits;
   readonly snapshots: Semaphore;
 }
 
-/** Sends until the call's signal aborts; rejects with its reason. */
+/** What one client wants to see. */
+export interface WatchPlan<C extends Columns> {
+  /** On columns that never change in a row. */
+  readonly filter: Filter<C>;
+  /** On others, as the database and as the feed apply it; absent: everything that passes `filter`. */
+  readonly now?: { readonly filter: Filter<C>; readonly sees: Sees<C> };
+  /** Names the two: see resume-token.ts. */
+  readonly scope: string;
+  readonly settings: WatchSettings;
+}
+
+const nothing = (): void => undefined;
+const everything = (): boolean => true;
+
+/** Sends until the outlet's signal aborts; rejects with its reason, or why else the watch ends. */
 export async function watch<C extends Columns>(
   parts: WatchParts<C>,
-  filter: Filter<C>,
-  call: StreamCall,
+  plan: WatchPlan<C>,
+  outlet: Outlet,
 ): Promise<never> {
-  const sender = new Sender(parts, call);
-  for (;;) {
-    const moment = await snapshot(parts, filter, call, sender);
-    try {
-      return await follow(parts, filter, call, sender, moment);
-    } catch (error) {
-      if (!(error instanceof OtherIncarnation)) throw error;
-      await sender.send(messages.reset, undefined);
-      await pauseUpTo(parts.limits.resetSpreadMs, call.signal);
-    }
-  }
-}
-
-/** Writes messages with their headers, no faster than the client reads. */
-class Sender<C extends Columns> {
-  readonly #parts: WatchParts<C>;
-  readonly #call: StreamCall;
-  #sequence = 0n;
-  /** Called after every message. */
-  onSent = nothing;
-
-  constructor(parts: WatchParts<C>, call: StreamCall) {
-    this.#parts = parts;
-    this.#call = call;
-  }
-
-  async send(
-    make: (header: WatchHeader) => Uint8Array,
-    through: Position | undefined,
-    signal: AbortSignal = this.#call.signal,
-  ): Promise<void> {
-    const positionToken = through ? this.#parts.tokens.encode(through) : '';
-    const keepsUp = this.#call.write(make({ sequence: ++this.#sequence, positionToken }));
-    this.onSent();
-    if (!keepsUp) await this.#call.room(signal);
-  }
-
-  /** Rows in messages of bounded size; the last has the token. */
-  async rows(rows: readonly RowOf<C>[], through: Position | undefined, signal?: AbortSignal): Promise<void> {
-    for (let first = 0; first < rows.length; first += rowsPerMessage) {
-      const some = rows.slice(first, first + rowsPerMessage).map(this.#parts.encodeRow);
-      const last = first + rowsPerMessage >= rows.length;
-      await this.send((header) => messages.changes(header, some), last ? through : undefined, signal);
-    }
-  }
-}
-
-const slowConsumer = (): ApiError =>
-  new ApiError(status.RESOURCE_EXHAUSTED, 'SLOW_CONSUMER', 'the snapshot was not read in time', {
-    details: [retryAfter(1_000)],
+  const silence = new Silence(plan.settings.heartbeatMs);
+  const sender = new Sender({
+    outlet,
+    tokens: parts.tokens,
+    resumeToken: (position) => parts.resumeTokens.encode(plan.scope, { position, incarnation }),
+    clock: parts.clock,
+    stallMs: parts.limits.writeStallMs,
+    sent: () => silence.broken(),
   });
+  let incarnation = '';
+  let resumes = plan.settings.resumeFrom !== undefined;
+  let resets = false;
+  try {
+    for (;;) {
+      try {
+        const begun = resets ? undefined : await begin(parts, plan);
+        const moment =
+          begun ?? (await snapshot(parts, plan, outlet, sender, (taken) => (incarnation = taken)));
+        incarnation = moment.incarnation;
+        await follow(parts, plan, outlet, sender, silence, moment, () => (resumes = false));
+      } catch (error) {
+        if (!(error instanceof OtherIncarnation)) throw error;
+        if (plan.settings.failOnReset) throw outdated();
+        const reason = resumes ? ResetReason.TOKEN_OUTDATED : ResetReason.REBUILT;
+        await sender.send(messages.reset(reason));
+        resumes = false;
+        resets = true;
+        await pauseUpTo(parts.limits.resetSpreadMs, outlet.signal);
+      }
+    }
+  } catch (error) {
+    if (error instanceof ApiError && error.reason === 'SLOW_CONSUMER') outlet.cutOff();
+    throw error;
+  } finally {
+    silence.end();
+  }
+}
+
+const outdated = (): ApiError =>
+  new ApiError(
+    status.OUT_OF_RANGE,
+    'RESUME_TOKEN_OUTDATED',
+    'the read model was folded anew: watch again without a resume token',
+  );
+
+/** Where to follow from without a snapshot; undefined: a snapshot is wanted. */
+async function begin<C extends Columns>(
+  { model, reader, progress }: WatchParts<C>,
+  { settings }: WatchPlan<C>,
+): Promise<Moment | undefined> {
+  const { resumeFrom, changesOnly } = settings;
+  if (!resumeFrom && !changesOnly) return undefined;
+  const position = await progress.through(checkpointName(model));
+  if (resumeFrom) {
+    // A log that was restored from a backup has never been where the client has been.
+    if (comparePositions(resumeFrom.position, position) > 0) throw new OtherIncarnation(model.name);
+    return resumeFrom;
+  }
+  const { incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
+  return { position, incarnation };
+}
 
 async function snapshot<C extends Columns>(
-  { reader, model, limits, snapshots }: WatchParts<C>,
-  filter: Filter<C>,
-  call: StreamCall,
-  sender: Sender<C>,
+  { reader, model, encoder, limits, snapshots }: WatchParts<C>,
+  { filter, now }: WatchPlan<C>,
+  outlet: Outlet,
+  sender: Sender,
+  taken: (incarnation: string) => void,
 ): Promise<Moment> {
-  const leave = await snapshots.enter(call.signal);
+  const leave = await snapshots.enter(outlet.signal);
   const reading = new AbortController();
-  const over = (): void => reading.abort(call.signal.reason);
-  const late = (): void => reading.abort(slowConsumer());
-  call.signal.addEventListener('abort', over, { once: true });
+  const over = (): void => reading.abort(outlet.signal.reason);
+  const late = (): void => reading.abort(slowConsumer('the snapshot'));
+  outlet.signal.addEventListener('abort', over, { once: true });
   const total = setTimeout(late, limits.snapshotMs);
   const stall = setTimeout(late, limits.snapshotStallMs);
-  sender.onSent = () => stall.refresh();
   try {
-    const { through, incarnation, pages } = await reader.snapshot(model, filter, reading.signal);
-    await sender.send(messages.snapshotStarted, undefined, reading.signal);
+    const wanted: Filter<C> = { ...filter, ...now?.filter };
+    const { through, incarnation, pages } = await reader.snapshot(model, wanted, reading.signal);
+    taken(incarnation);
+    await sender.send(messages.snapshotStarted(incarnation), undefined, reading.signal);
     let count = 0;
     for await (const rows of pages) {
       reading.signal.throwIfAborted();
-      // The database's time is not the client's fault.
-      stall.refresh();
       count += rows.length;
-      await sender.rows(rows, undefined, reading.signal);
+      for (const event of encoder.encode(rows, everything)) {
+        // The database's time is not the client's fault.
+        stall.refresh();
+        await sender.send(event, undefined, reading.signal);
+      }
     }
     reading.signal.throwIfAborted();
-    await sender.send((header) => messages.snapshotCompleted(header, count), through, reading.signal);
-    return { through, incarnation };
+    await sender.send(messages.snapshotCompleted(count), through, reading.signal);
+    return { position: through, incarnation };
   } catch (error) {
     // However the reader puts it: it was stopped because of this.
     if (reading.signal.aborted) throw reading.signal.reason;
@@ -143,7 +171,7 @@ async function snapshot<C extends Columns>(
   } finally {
     clearTimeout(total);
     clearTimeout(stall);
-    call.signal.removeEventListener('abort', over);
+    outlet.signal.removeEventListener('abort', over);
     // However it ended: the reader gives its connection back.
     reading.abort();
     leave();
@@ -151,61 +179,97 @@ async function snapshot<C extends Columns>(
 }
 
 async function follow<C extends Columns>(
-  { feed, limits }: WatchParts<C>,
-  filter: Filter<C>,
-  call: StreamCall,
-  sender: Sender<C>,
-  { through, incarnation }: Moment,
+  { feed }: WatchParts<C>,
+  { filter, now, scope, settings }: WatchPlan<C>,
+  outlet: Outlet,
+  sender: Sender,
+  silence: Silence,
+  from: Moment,
+  begun: () => void,
 ): Promise<never> {
-  const { signal } = call;
+  const { signal } = outlet;
+  const { notCaughtUpBefore, conflationMs, heartbeatMs } = settings;
   let changed = true;
-  let silent = false;
   let wake = nothing;
-  const subscription = feed.subscribe(filter, () => {
-    changed = true;
-    wake();
+  const subscription = feed.subscribe({
+    filter,
+    sees: now?.sees ?? everything,
+    scope,
+    from,
+    awaited: notCaughtUpBefore,
+    wake() {
+      changed = true;
+      wake();
+    },
   });
-  const silence = setTimeout(() => {
-    silent = true;
-    wake();
-  }, limits.heartbeatMs);
-  // One timer for the life of the watch: a refresh is cheap, a timer per change is not.
-  sender.onSent = () => silence.refresh();
   const stop = (): void => wake();
+  silence.onSilence = stop;
   signal.addEventListener('abort', stop);
 
+  let said: 'nothing' | 'caught up' | 'fell behind' = 'nothing';
+  /** Says whether what was sent is all there is, when that has become otherwise. */
+  const tell = async (through: Position | undefined): Promise<void> => {
+    const { behindFor } = subscription;
+    if (behindFor !== undefined || !through) {
+      // Who is just beginning has much to read, and is not behind for that.
+      if (said === 'fell behind' || (said === 'nothing' && behindFor === undefined)) return;
+      said = 'fell behind';
+      await sender.send(messages.fellBehind(behindFor));
+    } else if (said !== 'caught up') {
+      if (notCaughtUpBefore && comparePositions(through, notCaughtUpBefore) < 0) return;
+      said = 'caught up';
+      await sender.send(messages.caughtUp, through);
+    }
+  };
+
   try {
-    let cursor: ChangeCursor = { position: through, key: undefined };
-    let saidCaughtUp = false;
     for (;;) {
       signal.throwIfAborted();
-      if (changed) {
-        changed = false;
-        const page = await subscription.changes(cursor, incarnation, rowsPerMessage);
-        signal.throwIfAborted();
-        cursor = page.end ? { position: page.through, key: undefined } : page.cursor;
-        await sender.rows(page.rows, page.end ? page.through : undefined);
-        if (!page.end) {
-          changed = true;
-          saidCaughtUp = false;
-        } else if (!saidCaughtUp) {
-          saidCaughtUp = true;
-          await sender.send(messages.caughtUp, page.through);
-        }
-      } else if (silent) {
-        silent = false;
-        // Also a look of its own: a notification may have been lost.
-        subscription.poke();
-        await sender.send(messages.heartbeat, cursor.key === undefined ? cursor.position : undefined);
-      } else {
+      if (!changed && !silence.isTooLong) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
+        continue;
       }
+      // In silence also a look of its own: a notification may have been lost.
+      if (!changed) subscription.poke();
+      else if (said !== 'nothing' && conflationMs > 0) await pause(conflationMs, signal);
+      changed = false;
+      const { events, through } = await subscription.take();
+      begun();
+      signal.throwIfAborted();
+      await sender.sendAll(events, through);
+      await tell(through);
+      if (!through) changed = true;
+      else if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);
     }
   } finally {
-    clearTimeout(silence);
+    silence.onSilence = nothing;
     signal.removeEventListener('abort', stop);
     subscription.end();
+  }
+}
+
+/** Whether nothing was sent for the heartbeat's interval: one timer for the life of a watch. */
+class Silence {
+  readonly #timer: NodeJS.Timeout;
+  isTooLong = false;
+  onSilence = nothing;
+
+  constructor(ms: number) {
+    const early = jittered(ms / 10);
+    this.#timer = setTimeout(() => {
+      this.isTooLong = true;
+      this.onSilence();
+    }, ms - early);
+  }
+
+  broken(): void {
+    this.isTooLong = false;
+    this.#timer.refresh();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
   }
 }

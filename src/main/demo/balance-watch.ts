@@ -4,7 +4,11 @@
  */
 import { backoffMs } from '../client/backoff.ts';
 import type { Connection } from '../client/connect.ts';
-import type { Balance, WatchBalancesResponse } from '../../gen/tallyback/account/v1/account_query_service.ts';
+import {
+  type Balance,
+  WatchBalancesRequest,
+  type WatchBalancesResponse,
+} from '../../gen/tallyback/account/v1/account_query_service.ts';
 import { balanceKey } from './answers.ts';
 
 export interface BalanceWatch {
@@ -56,7 +60,7 @@ export function watchBalances(connection: Connection, onSeen: (ms: number) => vo
     }
   };
   const open = () => {
-    const stream = connection.accounts.watchBalances({ members: [], consistency: undefined });
+    const stream = connection.accounts.watchBalances(WatchBalancesRequest.fromPartial({}));
     stream.on('data', take);
     stream.on('error', () => undefined);
     stream.on('status', () => {

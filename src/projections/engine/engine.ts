@@ -54,7 +54,7 @@ export interface Projections {
 }
 
 const defaultLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 10_000, pendingRows: 20_000 };
-const defaultRebuildLimits: FollowLimits = { maxEvents: 200, cachedRows: 100_000, pendingRows: 50_000 };
+const defaultRebuildLimits: FollowLimits = { maxEvents: 500, cachedRows: 100_000, pendingRows: 50_000 };
 
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
 const longestStop = 5_000;

@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { setTimeout as delay } from 'node:timers/promises';
 import { positionTokens } from '../../../src/application/position-token.ts';
+import { sealWith } from '../../../src/application/seal.ts';
 import type { KeptRecord, RefusedRecord, RefusedRecords } from '../../../src/application/refused-records.ts';
 import { startApiServer, type ApiServerOptions } from '../../../src/api/server.ts';
 import { logStart, type Position } from '../../../src/eventstore/port.ts';
@@ -72,6 +73,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
       return state.head;
     },
     tokens,
+    seal: sealWith(Buffer.from('key of the tests'), 'test-store'),
     refusedRecords,
     operator,
     policies: ['policy:order-rebate'],

@@ -1,9 +1,11 @@
 /** A client that watches balances. */
 import type { ClientReadableStream, StatusObject } from '@grpc/grpc-js';
-import type {
-  AccountQueryServiceClient,
-  WatchBalancesResponse,
+import {
+  type AccountQueryServiceClient,
+  WatchBalancesRequest,
+  type WatchBalancesResponse,
 } from '../../../src/gen/tallyback/account/v1/account_query_service.ts';
+import type { WatchOptions } from '../../../src/gen/tallyback/common/v1/watch.ts';
 import { failureOf, type Failure, until } from './server.ts';
 
 export class Watching {
@@ -15,11 +17,17 @@ export class Watching {
 
   constructor(
     client: AccountQueryServiceClient,
-    options: { members?: string[]; atLeast?: string; paused?: boolean; deadline?: number } = {},
+    options: {
+      members?: string[];
+      atLeast?: string;
+      paused?: boolean;
+      deadline?: number;
+      watch?: Partial<WatchOptions>;
+    } = {},
   ) {
-    const { members = [], atLeast = '', paused, deadline } = options;
-    const consistency = { atLeast, includingEffects: false, maxWait: undefined };
-    this.call = client.watchBalances({ members, consistency }, deadline === undefined ? {} : { deadline });
+    const { members = [], atLeast = '', paused, deadline, watch = {} } = options;
+    const request = WatchBalancesRequest.fromPartial({ members, consistency: { atLeast }, options: watch });
+    this.call = client.watchBalances(request, deadline === undefined ? {} : { deadline });
     this.call.on('error', () => undefined);
     this.call.on('status', (status: StatusObject) => {
       this.ended = failureOf(status);

@@ -1,0 +1,61 @@
+/**
+ * Whom a row may concern, without asking everybody: ten thousand who watch one member each are found by the member's
+ * name. Filters that name no certain value of any column are asked for every row.
+ */
+import type { Columns, RowOf } from '../../projections/engine/read-model.ts';
+import type { Filter } from '../../projections/engine/reading.ts';
+import { comparable } from './matches.ts';
+
+interface Named {
+  readonly column: string;
+  readonly values: readonly unknown[];
+}
+
+export class FilterIndex<C extends Columns, Holder> {
+  readonly #everything = new Set<Holder>();
+  readonly #byColumn = new Map<string, Map<unknown, Set<Holder>>>();
+
+  add(filter: Filter<C>, holder: Holder): void {
+    const named = firstNamed(filter);
+    if (!named) {
+      this.#everything.add(holder);
+      return;
+    }
+    const byValue = this.#byColumn.get(named.column) ?? new Map<unknown, Set<Holder>>();
+    this.#byColumn.set(named.column, byValue);
+    for (const value of named.values) {
+      const holders = byValue.get(value) ?? new Set();
+      byValue.set(value, holders.add(holder));
+    }
+  }
+
+  delete(filter: Filter<C>, holder: Holder): void {
+    const named = firstNamed(filter);
+    this.#everything.delete(holder);
+    const byValue = named && this.#byColumn.get(named.column);
+    for (const value of named?.values ?? []) {
+      const holders = byValue?.get(value);
+      holders?.delete(holder);
+      if (holders?.size === 0) byValue?.delete(value);
+    }
+  }
+
+  /** All whose filters may match; the caller looks whether they do. */
+  *candidates(row: RowOf<C>): Iterable<Holder> {
+    yield* this.#everything;
+    const values: Readonly<Record<string, unknown>> = row;
+    for (const [column, byValue] of this.#byColumn) yield* byValue.get(comparable(values[column])) ?? [];
+  }
+}
+
+function firstNamed<C extends Columns>(filter: Filter<C>): Named | undefined {
+  const conditions: readonly (readonly [string, unknown])[] = Object.entries(filter);
+  for (const [column, condition] of conditions) {
+    if (typeof condition !== 'object' || condition === null || condition instanceof Date) {
+      if (condition !== undefined) return { column, values: [comparable(condition)] };
+    } else if ('in' in condition && Array.isArray(condition.in)) {
+      return { column, values: condition.in.map(comparable) };
+    }
+  }
+  return undefined;
+}
