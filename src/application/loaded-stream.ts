@@ -9,7 +9,7 @@ import { logStart, noStream, type Position, type RecordedEvent } from '../events
 import { type Decider, newDecider } from './aggregates.ts';
 import type { AggregateCommand } from './commands.ts';
 import { readMetadata } from './metadata.ts';
-import { fromColumns, type RequestColumns, type StoredOutcome, toColumns } from './remembered-requests.ts';
+import { RememberedRequests, type RequestMemory } from './remembered-requests.ts';
 
 const refusalClasses: readonly Refusal['class'][] = [
   'not-found',
@@ -30,7 +30,7 @@ const requestSize = 250;
 /** What of a stream cannot be known without its events; all of it plain data. */
 export interface StreamMemory {
   readonly state: unknown;
-  readonly requests: RequestColumns;
+  readonly requests: RequestMemory;
   readonly size: number;
 }
 
@@ -40,7 +40,7 @@ type Stored = Pick<RecordedEvent, 'id' | 'revision' | 'position' | 'data'>;
 export class LoadedStream {
   readonly kind: AggregateCommand['aggregate'];
   readonly decider: Decider;
-  readonly requests: Map<string, StoredOutcome>;
+  readonly requests: RememberedRequests;
   revision = noStream;
   position: Position = logStart;
   /** Of the event at `revision`. */
@@ -52,7 +52,7 @@ export class LoadedStream {
   constructor(kind: AggregateCommand['aggregate'], memory?: StreamMemory) {
     this.kind = kind;
     this.decider = newDecider(kind, memory?.state);
-    this.requests = memory ? fromColumns(memory.requests) : new Map<string, StoredOutcome>();
+    this.requests = new RememberedRequests(memory?.requests);
     this.#size = memory?.size ?? 1_000;
   }
 
@@ -72,7 +72,7 @@ export class LoadedStream {
 
   /** What a snapshot keeps. To be copied before anything else is done with the stream. */
   get memory(): StreamMemory {
-    return { state: this.decider.state, requests: toColumns(this.requests), size: this.#size };
+    return { state: this.decider.state, requests: this.requests.memory, size: this.#size };
   }
 
   /** Takes in the stream's next event, as the store has it. */

@@ -1,6 +1,11 @@
-/** What became of a stream's requests, and the same in columns: for a snapshot, a third of the time and of the bytes. */
+/**
+ * What became of a stream's requests.
+ *
+ * There are far more of them than of anything else in memory, so each is one short text and not a handful of objects:
+ * collecting garbage takes as long as there are objects that stay, and a snapshot of texts is smaller and sooner read.
+ */
 import type { Refusal } from '../domain/aggregate.ts';
-import type { Position } from '../eventstore/port.ts';
+import { formatPosition, parsePosition, type Position } from '../eventstore/port.ts';
 
 /** What became of a request. */
 export interface StoredOutcome {
@@ -10,35 +15,44 @@ export interface StoredOutcome {
   readonly position: Position;
 }
 
-/** The n-th of each belongs to the n-th request. */
-export interface RequestColumns {
+/** All of it as plain data: the n-th text belongs to the n-th id. */
+export interface RequestMemory {
   readonly ids: readonly string[];
-  readonly contentHashes: readonly (string | undefined)[];
-  readonly refusals: readonly (Refusal | undefined)[];
-  readonly revisions: readonly number[];
-  readonly commits: readonly bigint[];
-  readonly prepares: readonly bigint[];
+  readonly texts: readonly string[];
+  readonly refusals: readonly (readonly [id: string, Refusal])[];
 }
 
-export function toColumns(requests: ReadonlyMap<string, StoredOutcome>): RequestColumns {
-  const outcomes = [...requests.values()];
-  return {
-    ids: [...requests.keys()],
-    contentHashes: outcomes.map(({ contentHash }) => contentHash),
-    refusals: outcomes.map(({ refusal }) => refusal),
-    revisions: outcomes.map(({ revision }) => revision),
-    commits: outcomes.map(({ position }) => position.commit),
-    prepares: outcomes.map(({ position }) => position.prepare),
-  };
-}
+export class RememberedRequests {
+  readonly #texts: Map<string, string>;
+  readonly #refusals: Map<string, Refusal>;
 
-export function fromColumns(columns: RequestColumns): Map<string, StoredOutcome> {
-  const { contentHashes, refusals, revisions, commits, prepares } = columns;
-  return new Map(
-    columns.ids.map((id, n) => {
-      const [revision = NaN, commit = 0n, prepare = 0n] = [revisions[n], commits[n], prepares[n]];
-      const [contentHash, refusal] = [contentHashes[n], refusals[n]];
-      return [id, { contentHash, refusal, revision, position: { commit, prepare } }];
-    }),
-  );
+  constructor(memory?: RequestMemory) {
+    this.#texts = new Map(memory?.ids.map((id, n) => [id, memory.texts[n] ?? '']));
+    this.#refusals = new Map(memory?.refusals);
+  }
+
+  get memory(): RequestMemory {
+    return {
+      ids: [...this.#texts.keys()],
+      texts: [...this.#texts.values()],
+      refusals: [...this.#refusals],
+    };
+  }
+
+  /** Undefined for a request that wrote nothing here. */
+  get(id: string): StoredOutcome | undefined {
+    const text = this.#texts.get(id);
+    if (text === undefined) return undefined;
+    const [revision = '', at = '', contentHash] = text.split(' ');
+    const position = parsePosition(at);
+    if (!position) throw new Error(`"${text}" does not say what became of a request`);
+    return { contentHash, refusal: this.#refusals.get(id), revision: Number(revision), position };
+  }
+
+  set(id: string, { contentHash, refusal, revision, position }: StoredOutcome): void {
+    const parts = [revision, formatPosition(position)];
+    // Joined, because a sum of texts keeps its parts in memory.
+    this.#texts.set(id, (contentHash === undefined ? parts : [...parts, contentHash]).join(' '));
+    if (refusal) this.#refusals.set(id, refusal);
+  }
 }

@@ -19,7 +19,7 @@ import { formatPosition, type RecordedEvent } from '../eventstore/port.ts';
 import type { StreamMemory } from './loaded-stream.ts';
 
 /** Of everything in a snapshot that is not an aggregate's state; raised when that changes. */
-export const snapshotFormat = 1;
+export const snapshotFormat = 2;
 
 const [deflate, inflate] = [promisify(deflateRaw), promisify(inflateRaw)];
 

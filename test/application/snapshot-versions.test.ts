@@ -27,7 +27,7 @@ const states: Readonly<Record<Kind, readonly string[]>> = {
   order: ['1354207c327a687d'],
   programme: ['ee0ee72e840b0c4b'],
 };
-const requests: readonly string[] = ['aaa245db4225a14f'];
+const requests: readonly string[] = ['aaa245db4225a14f', '73a51f0914e8dbb4'];
 
 const kinds = Object.keys(states) as Kind[];
 
