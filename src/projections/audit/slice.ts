@@ -10,7 +10,21 @@ import { differences, type Difference } from './difference.ts';
 import { Holds } from './holds.ts';
 import { emptyLedger, imbalance, type Ledger, ledgerOf, plus } from './money.ts';
 import { type PositionedRow, Refold } from './refold.ts';
-import type { AuditedTable } from './whole.ts';
+
+/** How a table compares. */
+export interface AuditedTable {
+  readonly readModel: string;
+  readonly generation: Generation;
+  /** Where its checkpoint stood. */
+  readonly through: Position;
+  readonly rows: number;
+  /** Handled by the read model, up to there. */
+  readonly events: number;
+  /** Of rows; each may differ in several columns. */
+  readonly differences: number;
+  /** Some of them. */
+  readonly examples: readonly Difference[];
+}
 
 /** The money of one currency: as the table has it, and as the amounts in the log add up. */
 export interface CurrencyMoney {

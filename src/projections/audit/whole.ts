@@ -8,10 +8,9 @@
 import { comparePositions, type EventStore, logStart, type Position } from '../../eventstore/port.ts';
 import type { ReadModel } from '../engine/read-model.ts';
 import type { Generation } from '../engine/storage.ts';
-import type { Difference } from './difference.ts';
 import type { Holds } from './holds.ts';
 import { eventsUpTo } from './log-part.ts';
-import { type CurrencyMoney, Slice, sliceOf } from './slice.ts';
+import { type AuditedTable, type CurrencyMoney, Slice, sliceOf } from './slice.ts';
 import type { PositionedRow } from './refold.ts';
 
 /** What it reads from the database. */
@@ -36,21 +35,6 @@ export interface WholeOptions {
   readonly sliceRows?: number;
   readonly sliceBytes?: number;
   readonly onProgress?: (slice: number, slices: number, events: number) => void;
-}
-
-/** How a table compares. */
-export interface AuditedTable {
-  readonly readModel: string;
-  readonly generation: Generation;
-  /** Where its checkpoint stood. */
-  readonly through: Position;
-  readonly rows: number;
-  /** Handled by the read model, up to there. */
-  readonly events: number;
-  /** Of rows; each may differ in several columns. */
-  readonly differences: number;
-  /** Some of them. */
-  readonly examples: readonly Difference[];
 }
 
 export interface WholeResult {
