@@ -6,7 +6,7 @@ import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint
 import { ProgressHub } from '../../src/projections/engine/progress.ts';
 import { balance } from '../../src/projections/index.ts';
 import { event } from './support/events.ts';
-import { caughtUp, type House, openHouse, until } from './support/house.ts';
+import { caughtUp, type House, openHouse, serves, until } from './support/house.ts';
 import { someHistory } from './support/history.ts';
 
 const name = 'projection:balance';
@@ -92,6 +92,22 @@ describe('progress', () => {
     await projections.progress.reached(name, at(40), AbortSignal.timeout(10_000));
     expect(here).toBe(heard);
     elsewhere.close();
+  });
+
+  test('listeners hear that another table serves, also where nothing else happens and another process did it', async () => {
+    const house = await openHouse();
+    await house.historian.append(someHistory(20, 7));
+    const builder = await house.start({ models: [balance] });
+    const reader = await house.start({ models: [balance], projects: false });
+    await caughtUp(builder, house.store, [balance]);
+    let heard = 0;
+    reader.progress.onAdvance(name, () => heard++);
+    await house.askForRebuild([balance]);
+    await until(() => serves(builder, balance) === 2 && serves(reader, balance) === 2);
+    heard = 0;
+    await house.askForRebuild([balance]);
+    await until(() => serves(reader, balance) === 3);
+    await until(() => heard > 0);
   });
 
   test('a policy keeps its checkpoint the same way: who claims it last may move it', async () => {

@@ -21,7 +21,7 @@ interface Waiter {
 export interface ProgressOptions {
   readonly storage: Pick<ProgressStorage, 'positions'>;
   /** Which checkpoint it is that a name speaks of. */
-  readonly catalog: Pick<Catalog, 'checkpointOf' | 'nameOf'>;
+  readonly catalog: Pick<Catalog, 'checkpointOf' | 'nameOf' | 'onUpdate'>;
   readonly timing: Timing;
   /** Milliseconds between looks at the checkpoints of other processes. */
   readonly poll: number;
@@ -42,6 +42,8 @@ export class ProgressHub implements Progress {
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #toTell = new Set<string>();
+  /** The checkpoint behind each name that is listened to, as it was last. */
+  readonly #serving = new Map<string, string | undefined>();
   readonly #closed = new AbortController();
   #pollEnd: AbortController | undefined;
 
@@ -51,6 +53,7 @@ export class ProgressHub implements Progress {
     this.#timing = options.timing;
     this.#poll = options.poll;
     this.#log = options.log;
+    options.catalog.onUpdate(() => this.#lookWhatServes());
   }
 
   async through(name: string): Promise<Position> {
@@ -149,6 +152,16 @@ export class ProgressHub implements Progress {
         }
       }
     });
+  }
+
+  /** Another table serves, which nobody may be writing to: who follows a read model is to look. */
+  #lookWhatServes(): void {
+    for (const name of this.#listeners.keys()) {
+      const checkpoint = this.#catalog.checkpointOf(name);
+      if (this.#serving.get(name) === checkpoint) continue;
+      this.#serving.set(name, checkpoint);
+      this.#tell(name);
+    }
   }
 
   /** Also for names written here while somebody waits: their writer may have been replaced without knowing. */

@@ -82,6 +82,6 @@ export interface Progress {
   list(): Promise<readonly { readonly name: string; readonly position: Position }[]>;
   /** Resolves when `name` has handled everything up to `position`; rejects when the signal aborts. */
   reached(name: string, position: Position, signal: AbortSignal): Promise<void>;
-  /** Calls back (soon, coalesced) after `name` has advanced; returns how to stop that. */
+  /** Calls back (soon, coalesced) after `name` has advanced, or another table serves; returns how to stop that. */
   onAdvance(name: string, callback: () => void): () => void;
 }
