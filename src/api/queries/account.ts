@@ -3,24 +3,20 @@ import { status } from '@grpc/grpc-js';
 import {
   AccountQueryServiceService as methods,
   ExplainRebateResponse,
-  type GetBalanceRequest,
-  type GetBalanceResponse,
   ListBalancesRequest,
   ListStatementRequest,
   type StatementEntry,
 } from '../../gen/tallyback/account/v1/account_query_service.ts';
 import type { Position } from '../../eventstore/port.ts';
-import { accountStream } from '../../domain/streams.ts';
-import { BalanceAsOf } from '../../projections/balance/balance-as-of.ts';
 import { balance } from '../../projections/balance/balance.ts';
 import { statement, type StatementRow } from '../../projections/statement/statement.ts';
 import type { ApiContext } from '../context.ts';
-import type { Call } from '../call.ts';
 import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
 import { balanceOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
-import { pointInTime, type PointInTime } from './as-of.ts';
+import { pointInTime } from './as-of.ts';
+import { balanceAsOf } from './balance-as-of.ts';
 import type { Freshness } from './consistency.ts';
 import { explainRebate } from './explain-rebate.ts';
 import { LogReads } from './log-reads.ts';
@@ -64,31 +60,19 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       position: tokens.encode(through),
     });
 
-  async function balanceAsOf(
-    { member, currency }: GetBalanceRequest,
-    { through, until }: PointInTime,
-    { signal }: Call,
-  ): Promise<GetBalanceResponse> {
-    const asOf = new BalanceAsOf(until);
-    await reads.each(
-      { stream: accountStream(member, currency), through, types: balance.handles, signal },
-      ({ recorded, event }) => {
-        asOf.take({ ...recorded, event });
-      },
-    );
-    const { row, lateEvents, dueMinor } = asOf;
-    if (!row) throw accountNotFound(member, currency, 'the member had no account in that currency', through);
-    return {
-      balance: balanceOf(row),
-      read: { positionToken: tokens.encode(through) },
-      businessTime: until && { lateEvents: BigInt(lateEvents), dueMinor },
-    };
-  }
-
   return bindService(methods, {
     getBalance: rpc.unary(methods.getBalance, async (request, call) => {
       const { member, currency, consistency, asOf } = request;
-      if (asOf) return balanceAsOf(request, await pointInTime(context, asOf, consistency), call);
+      if (asOf) {
+        const point = await pointInTime(context, asOf, consistency);
+        const { row, lateEvents, dueMinor } = await balanceAsOf(reads, request, point, call);
+        if (!row) throw accountNotFound(member, currency, 'the member had no account then', point.through);
+        return {
+          balance: balanceOf(row),
+          read: { positionToken: tokens.encode(point.through) },
+          businessTime: point.until && { lateEvents: BigInt(lateEvents), dueMinor },
+        };
+      }
       await freshness.fresh(balance, consistency, call);
       const { row, through } = await reader.get(balance, [member, currency]);
       if (!row) {

@@ -298,7 +298,6 @@ function proveBooked(event: RebateEvent, step: EntryStep, entryId: string): void
       );
       const own = sum(entries, (entry) => (entry.entryId === entryId ? entry.amountMinor : 0n));
       same('what was released', own, step.releasedMinor);
-      same('what was released of what was held back', -own, step.pendingMinor);
       return;
     }
     case 'RebateConfirmed':
