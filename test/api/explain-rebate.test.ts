@@ -407,6 +407,13 @@ describe('an explanation', () => {
     expect(told.steps).toMatchObject([{ cause: RebateStepCause.TRACKED, sourceVersion: 0n }]);
   });
 
+  test('of a rate that was never published is none, also if no order report caused it', async () => {
+    house.programme(publish());
+    house.account(retarget({ added: [rebateLine({ rateBps: 501 })] }));
+    expect(await refusal('web~A1')).toMatchObject({ code: 'INTERNAL' });
+    expect(api.log.at(-1)).toContain('no rule products of 501 basis points');
+  });
+
   test.each([
     ['an amount', 'account-', '"amountMinor":"127"', '"amountMinor":"128"'],
     ['a rebate', 'account-', '"rebateMinor":"127"', '"rebateMinor":"126"'],
