@@ -11,7 +11,7 @@ import type { ReadConsistency } from '../../src/gen/tallyback/common/v1/consiste
 import { history } from '../domain/account-histories.ts';
 import { adjust, day, earn100, releaseDue, takeReturn, withdraw } from '../domain/samples.ts';
 import { LoggedHouse } from './support/logged-house.ts';
-import { answered, ask, refusedBy, startTestApi, type TestApi, tokens } from './support/server.ts';
+import { answered, ask, refusedBy, startTestApi, type TestApi, tokens, until } from './support/server.ts';
 import { at } from './support/tables.ts';
 
 let api: TestApi;
@@ -346,12 +346,7 @@ describe('a long stream', () => {
         300,
       );
       expect(failure.code).toBe('DEADLINE_EXCEEDED');
-      while (open > 0) {
-        await new Promise((resolve) => {
-          setImmediate(resolve);
-        });
-      }
-      expect(open).toBe(0);
+      await until(() => open === 0);
     } finally {
       await server.close();
     }
