@@ -3,7 +3,7 @@ import type { CommandBus } from '../application/commands.ts';
 import type { PositionTokens } from '../application/position-token.ts';
 import type { Seal } from '../application/seal.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
-import type { Position } from '../eventstore/port.ts';
+import type { EventStore, Position } from '../eventstore/port.ts';
 import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { Progress, ReadModelReader } from '../projections/engine/reading.ts';
 import type { Rpc } from './handler.ts';
@@ -13,6 +13,8 @@ export interface ApiDependencies {
   readonly bus: CommandBus;
   readonly reader: ReadModelReader;
   readonly progress: Progress;
+  /** The log, for what is asked at a point in time; everything else is answered from read models. */
+  readonly streams: Pick<EventStore, 'readStream'>;
   /** The end of the log now. */
   readonly head: () => Promise<Position>;
   readonly tokens: PositionTokens;

@@ -16,3 +16,6 @@ export const itemStream = (merchant: string, sku: string): string =>
 /** Name of an order (or other document) within an account or item: "source~external id", escaped alike. */
 export const orderId = (source: string, externalId: string): string =>
   `${escapeId(source)}~${escapeId(externalId)}`;
+
+/** The stream of the order of that name. */
+export const orderStreamOf = (entryId: string): string => `order-${entryId}`;

@@ -222,6 +222,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         bus,
         reader: readModelReader(await get(parts.pool), projections.catalog),
         progress: projections.progress,
+        streams: store,
         head: () => store.head(),
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import { expect, test } from 'vitest';
+import { EntryExplainer, type RebateEvent, rebateEventTypes } from '../../src/domain/account/index.ts';
 import type { DomainEvent } from '../../src/domain/events.ts';
 import { accountStream } from '../../src/domain/streams.ts';
 import type { StockLevel } from '../../src/gen/tallyback/events/v1/item.ts';
@@ -103,15 +104,62 @@ class SoldUnits {
   }
 }
 
+/** Every rebate of every account, explained as it goes. */
+class Explained {
+  readonly #accounts = new Map<string, Map<string, EntryExplainer>>();
+
+  take(stream: string, event: DomainEvent): void {
+    for (const entryId of entriesIn(event)) {
+      const entries = this.#accounts.get(stream) ?? new Map<string, EntryExplainer>();
+      const explainer = entries.get(entryId) ?? new EntryExplainer(entryId, CURRENCY);
+      this.#accounts.set(stream, entries.set(entryId, explainer));
+      if (isRebateEvent(event)) explainer.take(event);
+    }
+  }
+
+  sums(stream: string) {
+    const sums = { accrued: 0n, reversed: 0n, pending: 0n };
+    for (const explainer of this.#accounts.get(stream)?.values() ?? []) {
+      const { accruedMinor = 0n, reversedMinor = 0n, pendingMinor = 0n } = explainer.result() ?? {};
+      sums.accrued += accruedMinor;
+      sums.reversed += reversedMinor;
+      sums.pending += pendingMinor;
+    }
+    return sums;
+  }
+}
+
+const isRebateEvent = (event: DomainEvent): event is RebateEvent =>
+  rebateEventTypes.some((type) => type === event.type);
+
+function entriesIn(event: DomainEvent): ReadonlySet<string> {
+  switch (event.type) {
+    case 'RebateAccrued':
+    case 'RebateReversed':
+    case 'RebateConfirmed':
+      return new Set([event.data.entryId]);
+    case 'RebateReleased':
+      return new Set(event.data.entries.map(({ entryId }) => entryId));
+    case 'ReturnTaken':
+      return new Set(event.data.lines.flatMap(({ matched }) => matched.map(({ entryId }) => entryId)));
+    default:
+      return new Set();
+  }
+}
+
 test.runIf(isHere)(
-  'a real year ends in the balances and stock that an independent program computed',
-  { timeout: 120_000 },
+  'a real year ends in the balances and stock that an independent program computed, and every rebate is explained',
+  { timeout: 240_000 },
   () => {
     const csv = brotliDecompressSync(readFileSync(ROWS));
     const rows = parse(csv, { from_line: 2 }).map(toRow);
     const house = new House();
     const sold = new SoldUnits();
-    house.onEvent = (_stream, event) => sold.count(event);
+    const explained = new Explained();
+    house.onEvent = (stream, event) => {
+      sold.count(event);
+      explained.take(stream, event);
+    };
     const members = replay(house, rows);
     const balances = [...members]
       .map((member) => lineOf(house, member))
@@ -122,6 +170,11 @@ test.runIf(isHere)(
 
     const stock = readFileSync(`${GOLDEN}stock.csv`, 'utf8').trimEnd().split('\n').slice(1);
     expect(sold.lines()).toEqual(stock.toSorted());
+
+    for (const [stream, { balance }] of house.accounts) {
+      const { accrued, reversed, pending } = balance;
+      expect(explained.sums(stream), stream).toEqual({ accrued, reversed, pending });
+    }
   },
 );
 

@@ -23,8 +23,9 @@ export class House {
   readonly accounts = new Map<string, AccountState>();
   readonly items = new Map<string, ItemState>();
 
-  /** Called with every event, after it was folded. */
-  onEvent: (stream: string, event: DomainEvent) => void = () => undefined;
+  /** Called with every event, after it was folded; `cause`: the event that a policy reacted to. */
+  onEvent: (stream: string, event: DomainEvent, cause: DomainEvent | undefined) => void = () => undefined;
+  #cause: DomainEvent | undefined;
 
   programme(command: ProgrammeCommand): Decision {
     return this.#run(programmeAggregate, this.programmes, programmeStream(command.merchant), command);
@@ -58,13 +59,19 @@ export class House {
     if (decision.kind === 'refused') return decision;
     for (const event of decision.events) {
       state = aggregate.evolve(state, event);
-      this.onEvent(stream, event);
+      this.onEvent(stream, event, this.#cause);
     }
     states.set(stream, state);
     return decision;
   }
 
   #react(event: DomainEvent): void {
+    this.#cause = event;
+    this.#carryOutPolicies(event);
+    this.#cause = undefined;
+  }
+
+  #carryOutPolicies(event: DomainEvent): void {
     if (isOneOf(orderRebate.handles, event)) {
       const programme = this.#programmeOf(orderRebate.programmeOf(event));
       for (const asked of orderRebate.react(event, { programme })) this.#carryOut(orderRebate.name, asked);

@@ -2,9 +2,11 @@
 import { status } from '@grpc/grpc-js';
 import {
   AccountQueryServiceService as methods,
+  ExplainRebateResponse,
   ListBalancesRequest,
   ListStatementRequest,
 } from '../../gen/tallyback/account/v1/account_query_service.ts';
+import type { Position } from '../../eventstore/port.ts';
 import { balance } from '../../projections/balance/balance.ts';
 import { statement } from '../../projections/statement/statement.ts';
 import type { ApiContext } from '../context.ts';
@@ -12,27 +14,54 @@ import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
 import { balanceOf, entryOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
+import { pointInTime } from './as-of.ts';
+import { balanceAsOf } from './balance-as-of.ts';
 import type { Freshness } from './consistency.ts';
+import { explainRebate } from './explain-rebate.ts';
+import { LogReads } from './log-reads.ts';
 import { listPage } from './page.ts';
+import { explanationOf } from './rebate-messages.ts';
+import { statementAsOf } from './statement-as-of.ts';
+
+/** An explanation cannot be cut: it would not add up. */
+function fitting(response: ExplainRebateResponse, most: number): ExplainRebateResponse {
+  const { length } = ExplainRebateResponse.encode(response).finish();
+  if (length <= most) return response;
+  throw new ApiError(
+    status.RESOURCE_EXHAUSTED,
+    'EXPLANATION_TOO_LARGE',
+    `the explanation takes ${length} bytes, and a response has ${most}`,
+  );
+}
 
 export function accountQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc, tokens } = context;
   const parts = { reader, freshness };
+  const reads = new LogReads(context.streams);
+
+  const accountNotFound = (member: string, currency: string, message: string, through: Position): ApiError =>
+    new ApiError(status.NOT_FOUND, 'ACCOUNT_NOT_FOUND', message, {
+      details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
+      position: tokens.encode(through),
+    });
 
   return bindService(methods, {
-    getBalance: rpc.unary(methods.getBalance, async ({ member, currency, consistency }, call) => {
+    getBalance: rpc.unary(methods.getBalance, async (request, call) => {
+      const { member, currency, consistency, asOf } = request;
+      if (asOf) {
+        const point = await pointInTime(context, asOf, consistency);
+        const { row, lateEvents, dueMinor } = await balanceAsOf(reads, request, point, call);
+        if (!row) throw accountNotFound(member, currency, 'the member had no account then', point.through);
+        return {
+          balance: balanceOf(row),
+          read: { positionToken: tokens.encode(point.through) },
+          businessTime: point.until && { lateEvents: BigInt(lateEvents), dueMinor },
+        };
+      }
       await freshness.fresh(balance, consistency, call);
       const { row, through } = await reader.get(balance, [member, currency]);
       if (!row) {
-        throw new ApiError(
-          status.NOT_FOUND,
-          'ACCOUNT_NOT_FOUND',
-          'the member has no account in that currency',
-          {
-            details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
-            position: tokens.encode(through),
-          },
-        );
+        throw accountNotFound(member, currency, 'the member has no account in that currency', through);
       }
       return { balance: balanceOf(row), read: { positionToken: tokens.encode(through) } };
     }),
@@ -67,19 +96,25 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
 
     listStatement: rpc.unary(methods.listStatement, async (request, call) => {
       const { page, consistency, ...filter } = request;
+      const scope = {
+        method: methods.listStatement.path,
+        filter: ListStatementRequest.encode({ ...filter, page: undefined, consistency: undefined }).finish(),
+      };
+      if (filter.asOf) {
+        const point = await pointInTime(context, filter.asOf, consistency);
+        const { rows, nextPageToken } = await statementAsOf(reads, filter, point, scope, page, call);
+        return {
+          entries: rows.map(entryOf),
+          nextPageToken,
+          read: { positionToken: tokens.encode(point.through) },
+        };
+      }
       const listed = await listPage(
         parts,
         {
           model: statement,
           filter: { member: filter.member, currency: filter.currency },
-          scope: {
-            method: methods.listStatement.path,
-            filter: ListStatementRequest.encode({
-              ...filter,
-              page: undefined,
-              consistency: undefined,
-            }).finish(),
-          },
+          scope,
           page,
           consistency,
           toMessage: entryOf,
@@ -91,6 +126,20 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
         nextPageToken: listed.nextPageToken,
         read: { positionToken: tokens.encode(listed.through) },
       };
+    }),
+
+    explainRebate: rpc.unary(methods.explainRebate, async (request, { signal }) => {
+      const through = await context.head();
+      const rebate = await explainRebate(reads, request, through, signal);
+      const position = tokens.encode(through);
+      if (!rebate) {
+        throw new ApiError(status.NOT_FOUND, 'REBATE_NOT_FOUND', 'the account has no rebate for that order', {
+          details: [resourceInfo('tallyback.account.v1.RebateExplanation', request.entryId)],
+          position,
+        });
+      }
+      const explanation = explanationOf(request.entryId, rebate);
+      return fitting({ explanation, read: { positionToken: position } }, context.limits.maxSendBytes);
     }),
 
     watchBalances: watches.balances,

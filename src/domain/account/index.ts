@@ -13,5 +13,14 @@ export const accountAggregate: Aggregate<AccountState, AccountCommand, AccountEv
 
 export type { AccountCommand, LineTarget } from './commands.ts';
 export { postings, type LedgerAccount } from './postings.ts';
-export { conditionHolds } from './release.ts';
+export {
+  type EntryExplanation,
+  EntryExplainer,
+  type EntryStep,
+  type ExplainedLine,
+  type LineStep,
+  type RebateEvent,
+  rebateEventTypes,
+} from './explain.ts';
+export { conditionHolds, dueLines } from './release.ts';
 export type { AccountEvent, AccountEventType, AccountState } from './state.ts';

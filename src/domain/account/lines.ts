@@ -57,8 +57,10 @@ export function putLine(state: AccountState, entry: AccountEntry, data: RebateLi
 }
 
 /** Units taken by returns stay taken when a correction replaces the line by another of the same goods. */
-export const carriedTaken = (replaced: AccountLine | undefined, sku: string): bigint =>
-  replaced?.sku === sku ? replaced.taken : 0n;
+export const carriedTaken = (
+  replaced: Pick<AccountLine, 'sku' | 'taken'> | undefined,
+  sku: string,
+): bigint => (replaced?.sku === sku ? replaced.taken : 0n);
 
 export function changeLine(entry: AccountEntry, change: RebateLineChange): AccountLine {
   const line = present(entry.lines.get(change.lineNo), `line ${change.lineNo} of entry ${entry.entryId}`);

@@ -5,6 +5,7 @@
 import { present } from '../../domain/aggregate.ts';
 import type { DomainEvent } from '../../domain/events.ts';
 import { accountStream } from '../../domain/streams.ts';
+import type { AccountBalance } from '../../gen/tallyback/events/v1/account.ts';
 import { defineReadModel, type RowOf } from '../engine/read-model.ts';
 
 const columns = {
@@ -50,6 +51,20 @@ const handles = [
   'AccountUnfrozen',
 ] as const;
 
+export type BalanceEventType = (typeof handles)[number];
+
+/** The columns that say what the account holds. */
+export const heldIn = (held: AccountBalance) => ({
+  pending_minor: held.pending,
+  available_minor: held.available,
+  reserved_minor: held.reserved,
+  paid_minor: held.paid,
+  debt_minor: held.debt,
+  accrued_minor: held.accrued,
+  reversed_minor: held.reversed,
+  adjusted_minor: held.adjusted,
+});
+
 export const balance = defineReadModel({
   name: 'balance',
   version: 1,
@@ -67,14 +82,7 @@ export const balance = defineReadModel({
     return {
       member: data.member,
       currency: data.currency,
-      pending_minor: held.pending,
-      available_minor: held.available,
-      reserved_minor: held.reserved,
-      paid_minor: held.paid,
-      debt_minor: held.debt,
-      accrued_minor: held.accrued,
-      reversed_minor: held.reversed,
-      adjusted_minor: held.adjusted,
+      ...heldIn(held),
       entry_count,
       orphan_units,
       frozen,
@@ -84,7 +92,7 @@ export const balance = defineReadModel({
   },
 });
 
-function counted(counts: Counts, event: DomainEvent<(typeof handles)[number]>): Counts {
+function counted(counts: Counts, event: DomainEvent<BalanceEventType>): Counts {
   switch (event.type) {
     case 'RebateAccrued':
       return event.data.opensEntry ? { ...counts, entry_count: counts.entry_count + 1n } : counts;

@@ -27,6 +27,7 @@ import { ProgrammeQueryServiceClient } from '../../../src/gen/tallyback/programm
 import { SystemServiceClient } from '../../../src/gen/tallyback/system/v1/system_service.ts';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../../src/gen/google/rpc/error_details.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
+import { MemoryEventStore } from '../../support/memory-event-store.ts';
 import { FakeBus } from './bus.ts';
 import { FakeOperator } from './operator.ts';
 import { FakeTables } from './tables.ts';
@@ -68,6 +69,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
     bus,
     reader: tables,
     progress: tables.progress,
+    streams: new MemoryEventStore(),
     head: async () => {
       if (state.headFailure) throw state.headFailure;
       return state.head;
