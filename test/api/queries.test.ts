@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { EventStoreUnavailable } from '../../src/eventstore/port.ts';
+import { OnTimeout, ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import { Board, WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { DocumentKind, OrderStatus } from '../../src/gen/tallyback/order/v1/order_query_service.ts';
 import { ReleaseOn } from '../../src/gen/tallyback/programme/v1/programme_command_service.ts';
@@ -351,14 +352,19 @@ describe('pages', () => {
 });
 
 describe('freshness', () => {
-  const get = (atLeast: string, options: { effects?: boolean; waitMs?: number } = {}) => ({
+  const get = (
+    atLeast: string,
+    options: { effects?: boolean; latest?: boolean; stale?: boolean; waitMs?: number } = {},
+  ) => ({
     member: 'm00',
     currency: 'EUR',
-    consistency: {
+    consistency: ReadConsistency.fromPartial({
       atLeast,
       includingEffects: options.effects ?? false,
-      maxWait: options.waitMs === undefined ? undefined : { seconds: 0n, nanos: options.waitMs * 1e6 },
-    },
+      latest: options.latest ?? false,
+      onTimeout: options.stale ? OnTimeout.RETURN_STALE : OnTimeout.UNSPECIFIED,
+      ...(options.waitMs === undefined ? {} : { maxWait: { seconds: 0n, nanos: options.waitMs * 1e6 } }),
+    }),
   });
   const query = (...args: Parameters<typeof get>) =>
     answered(api.accountQuery, api.accountQuery.getBalance, get(...args));
@@ -507,7 +513,11 @@ describe('the system', () => {
 
   test('waits for everything', async () => {
     const wait = (atLeast: string, nanos: number) => ({
-      consistency: { atLeast, includingEffects: true, maxWait: { seconds: 0n, nanos } },
+      consistency: ReadConsistency.fromPartial({
+        atLeast,
+        includingEffects: true,
+        maxWait: { seconds: 0n, nanos },
+      }),
     });
     expect(await refusedBy(api.system, api.system.waitFor, wait('', 2e7))).toMatchObject({
       reason: 'READ_MODEL_LAGGING',

@@ -31,13 +31,14 @@ const entryOf = (row: StatementRow): StatementEntry => ({
 });
 
 export function accountQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
-  const { reader, rpc, tokens } = context;
+  const { reader, rpc } = context;
   const parts = { reader, freshness };
 
   return bindService(methods, {
     getBalance: rpc.unary(methods.getBalance, async ({ member, currency, consistency }, call) => {
-      await freshness.fresh(balance, consistency, call);
-      const { row, through } = await reader.get(balance, [member, currency]);
+      const { row, served } = await freshness.answer(balance, consistency, call, () =>
+        reader.get(balance, [member, currency]),
+      );
       if (!row) {
         throw new ApiError(
           status.NOT_FOUND,
@@ -45,11 +46,11 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
           'the member has no account in that currency',
           {
             details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
-            position: tokens.encode(through),
+            position: served.positionToken,
           },
         );
       }
-      return { balance: balanceOf(row), read: { positionToken: tokens.encode(through) } };
+      return { balance: balanceOf(row), read: served };
     }),
 
     listBalances: rpc.unary(methods.listBalances, async (request, call) => {
@@ -76,7 +77,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       return {
         balances: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 
@@ -104,7 +105,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       return {
         entries: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 

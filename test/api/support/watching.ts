@@ -4,6 +4,7 @@ import type {
   AccountQueryServiceClient,
   WatchBalancesResponse,
 } from '../../../src/gen/tallyback/account/v1/account_query_service.ts';
+import { ReadConsistency } from '../../../src/gen/tallyback/common/v1/consistency.ts';
 import { failureOf, type Failure, until } from './server.ts';
 
 export class Watching {
@@ -18,7 +19,7 @@ export class Watching {
     options: { members?: string[]; atLeast?: string; paused?: boolean; deadline?: number } = {},
   ) {
     const { members = [], atLeast = '', paused, deadline } = options;
-    const consistency = { atLeast, includingEffects: false, maxWait: undefined };
+    const consistency = ReadConsistency.fromPartial({ atLeast });
     this.call = client.watchBalances({ members, consistency }, deadline === undefined ? {} : { deadline });
     this.call.on('error', () => undefined);
     this.call.on('status', (status: StatusObject) => {
