@@ -231,3 +231,22 @@ describe.each(servedStores)('on $name, idle', (kind) => {
     }
   });
 });
+
+test('a token of another log under the same key is foreign, before any waiting', async () => {
+  if (!embedded) throw new Error('no store');
+  const key = { TALLYBACK_TOKEN_KEY: randomUUID() };
+  const here = await startInstances(embedded, [undefined], key);
+  const there = await startInstances(embedded, [undefined], key);
+  try {
+    const [[mine], [other]] = [here.connections, there.connections];
+    if (!mine || !other) throw new Error('both have an API');
+    const member = `two-logs-${randomUUID()}`;
+    const atLeast = await credit(mine, member);
+    await credit(other, member);
+    expect(await balanceAt(mine, member, { atLeast })).toMatchObject({ availableMinor: 1n });
+    await expect(balanceAt(other, member, { atLeast })).rejects.toThrow('POSITION_TOKEN_FOREIGN');
+  } finally {
+    await here.stop();
+    await there.stop();
+  }
+});

@@ -12,10 +12,11 @@ export interface Instances {
   stop(): Promise<void>;
 }
 
-/** `roles`: of one instance each, such as "api,projector"; undefined: all of them. */
+/** `roles`: of one instance each, such as "api,projector"; undefined: all of them. `more`: settings of all. */
 export async function startInstances(
   kind: (typeof servedStores)[number],
   roles: readonly (string | undefined)[],
+  more: NodeJS.ProcessEnv = {},
 ): Promise<Instances> {
   const undo: (() => Promise<unknown> | void)[] = [];
   const stop = async (): Promise<void> => {
@@ -29,7 +30,12 @@ export async function startInstances(
     const connections: Connection[] = [];
     for (const these of roles) {
       const flags = { listen: '127.0.0.1:0', roles: these };
-      const env = { ...store.env, DATABASE_URL: database.url, TALLYBACK_AUDIT_ROWS_PER_SECOND: '0' };
+      const env = {
+        ...store.env,
+        DATABASE_URL: database.url,
+        TALLYBACK_AUDIT_ROWS_PER_SECOND: '0',
+        ...more,
+      };
       const configuration = serverConfiguration(flags, env, checkConnectionString);
       const instance: Instance = await startInstance(configuration, () => undefined);
       undo.push(() => instance.stop());
