@@ -460,7 +460,13 @@ describe('freshness', () => {
   });
 
   test('is bounded by the event log too: one that hangs fails the query, or makes it stale', async () => {
-    const hung = await startTestApi({ head: () => new Promise(() => undefined) });
+    let heads = 0;
+    const hung = await startTestApi({
+      head: () => {
+        heads++;
+        return new Promise(() => undefined);
+      },
+    });
     try {
       hung.tables.commit(balance, at(50), [balanceRow('m00')]);
       const attempt = (stale: boolean) =>
@@ -472,6 +478,12 @@ describe('freshness', () => {
         ok: true,
         response: { balance: { member: 'm00' }, read: { stale: false, lagEvents: -1n } },
       });
+      // And a stop does not wait for it.
+      const before = heads;
+      const waiting = ask(hung.accountQuery, hung.accountQuery.getBalance, get('', { latest: true }));
+      await until(() => heads > before);
+      await hung.server.stop(60_000);
+      expect(await waiting).toMatchObject({ ok: false, reason: 'SERVER_STOPPING' });
     } finally {
       await hung.close();
     }

@@ -17,7 +17,7 @@ import {
 } from '../../src/gen/tallyback/programme/v1/programme_command_service.ts';
 import type { Connection } from '../../src/main/client/connect.ts';
 import { unary } from '../../src/main/client/unary.ts';
-import { servedStores } from '../support/served-stores.ts';
+import { servedFixture, servedStores } from '../support/served-stores.ts';
 import { type Instances, startInstances } from './support/instances.ts';
 import { noon } from './support/requests.ts';
 
@@ -231,6 +231,33 @@ describe.each(servedStores)('on $name, idle', (kind) => {
       });
     }
   });
+});
+
+test('on an EventStoreDB that ends with events of somebody else, the latest is ours', async () => {
+  const store = await servedFixture.start();
+  const shared = {
+    name: 'shared',
+    start: () => Promise.resolve({ env: store.env, cut: () => undefined, stop: () => Promise.resolve() }),
+  };
+  const ours = await startInstances(shared, [undefined, 'api']);
+  const theirs = await startInstances(shared, [undefined], { TALLYBACK_EVENT_STORE_NAMESPACE: 'theirs' });
+  try {
+    const [[here, there], [other]] = [ours.connections, theirs.connections];
+    if (!here || !there || !other) throw new Error('all have an API');
+    const member = `shared-${randomUUID()}`;
+    const atLeast = await credit(here, member);
+    // More than are looked through for one of ours.
+    await Promise.all(Array.from({ length: 100 }, (_, n) => credit(other, `stranger-${n}`)));
+    for (const one of [here, there]) {
+      for (const wish of [{ latest: true }, { latest: true, includingEffects: true }, { atLeast }]) {
+        expect(await balanceAt(one, member, wish)).toMatchObject({ availableMinor: 1n });
+      }
+    }
+  } finally {
+    await theirs.stop();
+    await ours.stop();
+    await store.stop();
+  }
 });
 
 test('a token of another log under the same key is foreign, before any waiting', async () => {

@@ -5,7 +5,7 @@ import { logStart, type Position } from '../../src/eventstore/port.ts';
 
 const key = Buffer.from('key of the tests');
 const tokens = positionTokens(key, 'test-store');
-const alphabet = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'];
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.split('');
 
 const number = fc.oneof(fc.bigInt(-1n, 100n), fc.bigInt(0n, 2n ** 63n - 1n));
 const position: fc.Arbitrary<Position> = fc.record({ commit: number, prepare: number });

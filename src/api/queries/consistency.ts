@@ -5,11 +5,7 @@
  */
 import { status } from '@grpc/grpc-js';
 import { comparePositions, EventStoreUnavailable, type Position } from '../../eventstore/port.ts';
-import {
-  OnTimeout,
-  type ReadConsistency,
-  type ReadInfo,
-} from '../../gen/tallyback/common/v1/consistency.ts';
+import { OnTimeout, type ReadConsistency, type ReadInfo } from '../../gen/tallyback/common/v1/consistency.ts';
 import type { ReadModel } from '../../projections/engine/read-model.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ApiContext } from '../context.ts';
@@ -82,10 +78,7 @@ class NotInTime extends Error {
 const atLeast = (a: Position, b: Position): boolean => comparePositions(a, b) >= 0;
 
 export function freshness(
-  context: Pick<
-    ApiContext,
-    'progress' | 'head' | 'tokens' | 'policies' | 'clock' | 'limits' | 'countEvents'
-  >,
+  context: Pick<ApiContext, 'progress' | 'head' | 'tokens' | 'policies' | 'clock' | 'limits' | 'countEvents'>,
 ): Freshness {
   const { progress, tokens, policies, clock, limits, countEvents } = context;
   const logEnd = new LogEnd(context.head, clock);
@@ -133,7 +126,7 @@ export function freshness(
     try {
       await work(
         async (names, position) => void (await Promise.all(names.map((name) => reach(name, position)))),
-        () => logEnd.exactly(Math.min(Math.max(waitMs, logPatienceMs), left)),
+        () => logEnd.exactly(Math.min(Math.max(waitMs, logPatienceMs), left), call.signal),
       );
       return true;
     } catch (error) {
@@ -150,7 +143,8 @@ export function freshness(
 
   /** The position that is asked for, once it is known to be one of the log. */
   async function known(wish: Wish, end: () => Promise<Position>): Promise<Position> {
-    if (wish.atLeast && !wish.latest && effects && atLeast(effects.through, wish.atLeast)) return wish.atLeast;
+    if (wish.atLeast && !wish.latest && effects && atLeast(effects.through, wish.atLeast))
+      return wish.atLeast;
     const head = await end();
     // Waiting for it could last for ever: a log that was restored from a backup may never get there.
     if (wish.atLeast && !atLeast(head, wish.atLeast)) throw unknownPosition(tokens.encode(head));

@@ -19,10 +19,14 @@ export class LogEnd {
     this.#now = () => clock().getTime();
   }
 
-  /** The end of the log at some moment after the call. EventStoreUnavailable when nobody says so in that time. */
-  async exactly(withinMs: number): Promise<Position> {
+  /**
+   * The end of the log at some moment after the call. EventStoreUnavailable when nobody says so in that time; the
+   * signal's reason when it aborts.
+   */
+  async exactly(withinMs: number, signal: AbortSignal): Promise<Position> {
     const since = this.#now();
-    const end = await within(withinMs, this.#head());
+    const end = await within(withinMs, this.#head(), signal);
+    signal.throwIfAborted();
     if (end === undefined) throw new EventStoreUnavailable('the log does not say in time where it ends');
     if (since >= this.#knownAt) this.#know(end, since);
     return end;
@@ -58,15 +62,18 @@ export class LogEnd {
   }
 }
 
-/** Undefined when it takes longer. */
-async function within<T>(ms: number, asked: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
+/** Undefined when it takes longer, or the signal aborts. */
+async function within<T>(ms: number, asked: Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
+  let stop = (): void => undefined;
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
+    stop = () => resolve(undefined);
   });
+  const timer = setTimeout(stop, ms);
+  signal?.addEventListener('abort', stop, { once: true });
   try {
     return await Promise.race([asked, late]);
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
   }
 }
