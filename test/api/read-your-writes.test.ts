@@ -222,7 +222,9 @@ describe.each(servedStores)('on $name, idle', (kind) => {
             signal,
           });
           expect(balance?.availableMinor).toBe(BigInt(n + 1));
-          expect(read).toMatchObject({ stale: false, lagEvents: 0n });
+          expect(read?.stale).toBe(false);
+          // Nothing, or not known: the log may be slow to say where it ends.
+          expect(read?.lagEvents).toBeLessThanOrEqual(0n);
         }
       }
       const stock = GetStockRequest.fromPartial({ merchant: 'shop', sku, consistency: { atLeast, maxWait } });
@@ -233,32 +235,36 @@ describe.each(servedStores)('on $name, idle', (kind) => {
   });
 });
 
-test('on an EventStoreDB that ends with events of somebody else, the latest is ours', async () => {
-  const store = await servedFixture.start();
-  const shared = {
-    name: 'shared',
-    start: () => Promise.resolve({ env: store.env, cut: () => undefined, stop: () => Promise.resolve() }),
-  };
-  const ours = await startInstances(shared, [undefined, 'api']);
-  const theirs = await startInstances(shared, [undefined], { TALLYBACK_EVENT_STORE_NAMESPACE: 'theirs' });
-  try {
-    const [[here, there], [other]] = [ours.connections, theirs.connections];
-    if (!here || !there || !other) throw new Error('all have an API');
-    const member = `shared-${randomUUID()}`;
-    const atLeast = await credit(here, member);
-    // More than are looked through for one of ours.
-    await Promise.all(Array.from({ length: 100 }, (_, n) => credit(other, `stranger-${n}`)));
-    for (const one of [here, there]) {
-      for (const wish of [{ latest: true }, { latest: true, includingEffects: true }, { atLeast }]) {
-        expect(await balanceAt(one, member, wish)).toMatchObject({ availableMinor: 1n });
+test(
+  'on an EventStoreDB that ends with events of somebody else, the latest is ours',
+  async () => {
+    const store = await servedFixture.start();
+    const shared = {
+      name: 'shared',
+      start: () => Promise.resolve({ env: store.env, cut: () => undefined, stop: () => Promise.resolve() }),
+    };
+    const ours = await startInstances(shared, [undefined, 'api']);
+    const theirs = await startInstances(shared, [undefined], { TALLYBACK_EVENT_STORE_NAMESPACE: 'theirs' });
+    try {
+      const [[here, there], [other]] = [ours.connections, theirs.connections];
+      if (!here || !there || !other) throw new Error('all have an API');
+      const member = `shared-${randomUUID()}`;
+      const atLeast = await credit(here, member);
+      // More than are looked through for one of ours.
+      await Promise.all(Array.from({ length: 100 }, (_, n) => credit(other, `stranger-${n}`)));
+      for (const one of [here, there]) {
+        for (const wish of [{ latest: true }, { latest: true, includingEffects: true }, { atLeast }]) {
+          expect(await balanceAt(one, member, wish)).toMatchObject({ availableMinor: 1n });
+        }
       }
+    } finally {
+      await theirs.stop();
+      await ours.stop();
+      await store.stop();
     }
-  } finally {
-    await theirs.stop();
-    await ours.stop();
-    await store.stop();
-  }
-});
+  },
+  patience,
+);
 
 test('a token of another log under the same key is foreign, before any waiting', async () => {
   if (!embedded) throw new Error('no store');
