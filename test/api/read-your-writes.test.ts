@@ -206,7 +206,8 @@ describe.each(servedStores)('on $name, idle', (kind) => {
       });
       const { receipt } = await unary(here.itemCommands, here.itemCommands.defineItem, define, { signal });
       const atLeast = receipt?.positionToken ?? '';
-      for (const there of instances.connections) {
+      // First the one that leads nothing: nobody there can hurry whoever leads.
+      for (const there of instances.connections.toReversed()) {
         for (const wish of [
           { atLeast },
           { latest: true },
