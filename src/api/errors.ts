@@ -38,7 +38,7 @@ interface ErrorExtras {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
   readonly details?: readonly Any[];
-  /** Token for the trailer: what the refusal was decided on. */
+  /** Token for the trailer: what the error was decided on. */
   readonly position?: string;
 }
 
@@ -175,8 +175,10 @@ export const storeUnavailable = (): ApiError =>
 const readModelBuilding = ({ message }: ReadModelMissing): ApiError =>
   new ApiError(status.UNAVAILABLE, 'READ_MODEL_BUILDING', message, { details: [retryAfter(5_000)] });
 
-export const requestIdReused = (): ApiError =>
-  new ApiError(status.ALREADY_EXISTS, 'REQUEST_ID_REUSED', 'the request id was used for another request');
+export const requestIdReused = (position: string): ApiError =>
+  new ApiError(status.ALREADY_EXISTS, 'REQUEST_ID_REUSED', 'the request id was used for another request', {
+    position,
+  });
 
 const refusalCodes = {
   'not-found': status.NOT_FOUND,

@@ -13,9 +13,7 @@ import { postgresRefusedRecords } from '../application/refused-records-postgres.
 import type { RefusedRecords } from '../application/refused-records.ts';
 import { postgresSnapshotStore } from '../application/snapshot-store-postgres.ts';
 import { Snapshots } from '../application/snapshots.ts';
-import { orderRebate } from '../domain/policies/order-rebate.ts';
-import { orderStock } from '../domain/policies/order-stock.ts';
-import type { Policy } from '../domain/policies/policy.ts';
+import { policies } from '../domain/policies/index.ts';
 import type { EventStore } from '../eventstore/port.ts';
 import { watchedBus } from './busy.ts';
 import { countEvents, openEventStore } from './event-store.ts';
@@ -77,8 +75,6 @@ const failedHere = ({ status, catalog }: Projections): readonly string[] =>
   status()
     .filter(({ name, generation, state }) => state === 'failed' && catalog.find(name, generation))
     .map(({ name, generation }) => `${name}/${generation}`);
-
-const policies: readonly Policy[] = [orderRebate, orderStock];
 
 export function compose(configuration: ServerConfiguration, log: (line: string) => void): Composition {
   const { roles } = configuration;

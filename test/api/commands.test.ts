@@ -108,10 +108,26 @@ describe('a command', () => {
     expect(tokens.decode(String(token))).toEqual(at(api.bus.position));
   });
 
-  test('under a request id used before is ALREADY_EXISTS', async () => {
+  test.each([{ duplicate: true }, { unchanged: true }])(
+    'that did nothing new (%j) has a token too',
+    async (how) => {
+      api.bus.behaviour = async () => ({ ...api.bus.accept(), ...how });
+      const answer = await ask(api.item, api.item.receiveStock, receiveStock());
+      if (!answer.ok) throw new Error(answer.message);
+      const { receipt } = answer.response;
+      expect(receipt).toMatchObject(how);
+      expect(tokens.decode(receipt?.positionToken ?? '')).toEqual(at(api.bus.position));
+      expect(answer.trailers.get(positionTrailer)).toEqual([receipt?.positionToken]);
+    },
+  );
+
+  test('under a request id used before is ALREADY_EXISTS, with a token by which it was', async () => {
+    api.state.head = at(77);
     api.bus.behaviour = async () => ({ kind: 'request-id-reused' });
     const failure = await refusedBy(api.item, api.item.receiveStock, receiveStock());
     expect(failure).toMatchObject({ code: 'ALREADY_EXISTS', reason: 'REQUEST_ID_REUSED' });
+    const [token] = failure.trailers.get(positionTrailer);
+    expect(tokens.decode(String(token))).toEqual(at(77));
   });
 
   test('that may or may not have been carried out is UNAVAILABLE and says when to retry', async () => {

@@ -102,6 +102,12 @@ describe('records', () => {
         [3n, 'REQUEST_ID_REUSED'],
       ]),
     );
+    // What was decided on what is stored has its token.
+    const positions = ingesting.verdicts
+      .filter(({ sequence }) => sequence < 3n)
+      .map(({ verdict }) => verdict?.$case === 'refused' && tokens.decode(verdict.value.positionToken));
+    expect(positions).toHaveLength(2);
+    for (const position of positions) expect(position).toMatchObject({ commit: expect.any(BigInt) });
     expect(api.refusedRecords.kept.map(({ reason }) => reason)).toEqual(['NO_ORDER', 'REQUEST_ID_REUSED']);
     expect(IngestRequest.decode(api.refusedRecords.kept[0]?.record ?? Buffer.alloc(0))).toEqual({
       sequence: 1n,

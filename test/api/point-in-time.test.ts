@@ -7,7 +7,7 @@ import { accountStream } from '../../src/domain/streams.ts';
 import type { RecordedEvent } from '../../src/eventstore/port.ts';
 import type { StatementEntry } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import type { AsOf } from '../../src/gen/tallyback/common/v1/as_of.ts';
-import type { ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
+import { ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import { history } from '../domain/account-histories.ts';
 import { adjust, day, earn100, releaseDue, takeReturn, withdraw } from '../domain/samples.ts';
 import { LoggedHouse } from './support/logged-house.ts';
@@ -234,7 +234,7 @@ test('neither a position nor a time, or one together with a consistency, is refu
     reason: 'AS_OF_EMPTY',
     fields: ['as_of'],
   });
-  const consistency = { atLeast: position(1).positionToken, includingEffects: false, maxWait: undefined };
+  const consistency = ReadConsistency.fromPartial({ atLeast: position(1).positionToken });
   for (const asOf of [position(1), time(day(1))]) {
     expect(await refusal(asOf, consistency)).toMatchObject({
       code: 'INVALID_ARGUMENT',

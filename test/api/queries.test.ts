@@ -1,5 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Metadata } from '@grpc/grpc-js';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { positionTrailer } from '../../src/api/errors.ts';
+import { positionTokens } from '../../src/application/position-token.ts';
 import { EventStoreUnavailable } from '../../src/eventstore/port.ts';
+import { OnTimeout, ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import { Board, WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { DocumentKind, OrderStatus } from '../../src/gen/tallyback/order/v1/order_query_service.ts';
 import { ReleaseOn } from '../../src/gen/tallyback/programme/v1/programme_command_service.ts';
@@ -15,7 +19,7 @@ import {
 } from '../../src/projections/index.ts';
 import { figuresRow, orderRow, stockRow } from './support/rows.ts';
 import { balanceRow, noon } from './support/requests.ts';
-import { answered, refusedBy, startTestApi, tokens, type TestApi, until } from './support/server.ts';
+import { answered, ask, refusedBy, startTestApi, tokens, type TestApi, until } from './support/server.ts';
 import { at } from './support/tables.ts';
 
 let api: TestApi;
@@ -38,6 +42,8 @@ const outageTexts = [
   'connect ECONNREFUSED 127.0.0.1:5432',
   'read ECONNRESET',
 ];
+
+const tokenIn = (trailers: Metadata) => tokens.decode(String(trailers.get(positionTrailer)[0]));
 
 const members = Array.from({ length: 25 }, (_, n) => `m${String(n).padStart(2, '0')}`);
 const page = (pageSize: number, pageToken = '') => ({ pageSize, pageToken });
@@ -117,6 +123,7 @@ describe('rows', () => {
     });
     expect(found.balance).toMatchObject({ member: 'm00', availableMinor: 100n, changedAt: noon });
     expect(tokens.decode(found.read?.positionToken ?? '')).toEqual(at(50));
+    expect(found.read).toMatchObject({ stale: false, lagEvents: -1n });
 
     const order = await answered(api.orderQuery, api.orderQuery.getOrder, {
       source: 'shop',
@@ -351,14 +358,19 @@ describe('pages', () => {
 });
 
 describe('freshness', () => {
-  const get = (atLeast: string, options: { effects?: boolean; waitMs?: number } = {}) => ({
+  const get = (
+    atLeast: string,
+    options: { effects?: boolean; latest?: boolean; stale?: boolean; waitMs?: number } = {},
+  ) => ({
     member: 'm00',
     currency: 'EUR',
-    consistency: {
+    consistency: ReadConsistency.fromPartial({
       atLeast,
       includingEffects: options.effects ?? false,
-      maxWait: options.waitMs === undefined ? undefined : { seconds: 0n, nanos: options.waitMs * 1e6 },
-    },
+      latest: options.latest ?? false,
+      onTimeout: options.stale ? OnTimeout.RETURN_STALE : OnTimeout.UNSPECIFIED,
+      ...(options.waitMs === undefined ? {} : { maxWait: { seconds: 0n, nanos: options.waitMs * 1e6 } }),
+    }),
   });
   const query = (...args: Parameters<typeof get>) =>
     answered(api.accountQuery, api.accountQuery.getBalance, get(...args));
@@ -381,7 +393,9 @@ describe('freshness', () => {
 
   test('not reached in time is READ_MODEL_LAGGING, with both tokens', async () => {
     const token = tokens.encode(at(60));
-    expect(await refusal(token, { waitMs: 20 })).toMatchObject({
+    const failure = await refusal(token, { waitMs: 20 });
+    expect(tokenIn(failure.trailers)).toEqual(at(50));
+    expect(failure).toMatchObject({
       code: 'UNAVAILABLE',
       reason: 'READ_MODEL_LAGGING',
       metadata: { name: 'projection:balance', required: token, current: tokens.encode(at(50)) },
@@ -402,7 +416,175 @@ describe('freshness', () => {
     expect(Date.now() - started).toBeLessThan(1_000);
   });
 
-  test('a token that is made up, cut or of another store is refused', async () => {
+  test('at the latest waits for the end of the log as it was when the query came, and no further', async () => {
+    const asked = query('', { latest: true });
+    await until(() => api.tables.waiterCount === 1);
+    api.state.head = at(200);
+    api.tables.commit(balance, at(100), [balanceRow('m00', { available_minor: 8n })]);
+    const { balance: found, read } = await asked;
+    expect(found?.availableMinor).toBe(8n);
+    expect(read).toMatchObject({ positionToken: tokens.encode(at(100)), stale: false });
+    // An older token beside it is in it; one that the log does not reach is refused all the same.
+    api.tables.advance('projection:balance', at(200));
+    await query(tokens.encode(at(60)), { latest: true });
+    expect(await refusal(tokens.encode(at(201)), { latest: true })).toMatchObject({
+      reason: 'POSITION_UNKNOWN',
+    });
+  });
+
+  test('at the latest is READ_MODEL_LAGGING when that is not reached, and STORE_UNAVAILABLE when nobody knows it', async () => {
+    expect(await refusal('', { latest: true, waitMs: 20 })).toMatchObject({
+      reason: 'READ_MODEL_LAGGING',
+      metadata: { required: tokens.encode(at(100)), current: tokens.encode(at(50)) },
+    });
+    api.state.headFailure = new EventStoreUnavailable('down');
+    expect(await refusal('', { latest: true, waitMs: 20 })).toMatchObject({ reason: 'STORE_UNAVAILABLE' });
+  });
+
+  test('can be done without: then the answer is what is there, and says so', async () => {
+    const stale = { balance: { member: 'm00' }, read: { positionToken: tokens.encode(at(50)), stale: true } };
+    const wait = { stale: true, waitMs: 20 };
+    expect(await query(tokens.encode(at(60)), wait)).toMatchObject(stale);
+    expect(await query('', { ...wait, latest: true })).toMatchObject(stale);
+    expect(await query(tokens.encode(at(60)), { ...wait, effects: true })).toMatchObject(stale);
+    expect(api.tables.waiterCount).toBe(0);
+    // What is there in time is not stale.
+    api.tables.advance('projection:balance', at(60));
+    expect((await query(tokens.encode(at(60)), wait)).read?.stale).toBe(false);
+    // Tokens that are refused are refused all the same.
+    expect(await refusal('x', wait)).toMatchObject({ reason: 'POSITION_TOKEN_INVALID' });
+    expect(await refusal(tokens.encode(at(101)), wait)).toMatchObject({ reason: 'POSITION_UNKNOWN' });
+    // And an event log that does not answer is no reason not to.
+    api.state.headFailure = new EventStoreUnavailable('down');
+    expect((await query('', { ...wait, latest: true })).read).toMatchObject({ stale: true, lagEvents: -1n });
+  });
+
+  test('is bounded by the event log too: one that hangs fails the query, or makes it stale', async () => {
+    let heads = 0;
+    const hung = await startTestApi({
+      head: () => {
+        heads++;
+        return new Promise(() => undefined);
+      },
+    });
+    try {
+      hung.tables.commit(balance, at(50), [balanceRow('m00')]);
+      const attempt = (stale: boolean) =>
+        ask(hung.accountQuery, hung.accountQuery.getBalance, get('', { latest: true, waitMs: 20, stale }));
+      expect(await attempt(false)).toMatchObject({ ok: false, reason: 'STORE_UNAVAILABLE' });
+      expect(await attempt(true)).toMatchObject({ ok: true, response: { read: { stale: true } } });
+      // Who asks for nothing of the kind gets an answer.
+      expect(await ask(hung.accountQuery, hung.accountQuery.getBalance, get(''))).toMatchObject({
+        ok: true,
+        response: { balance: { member: 'm00' }, read: { stale: false, lagEvents: -1n } },
+      });
+      // And a stop does not wait for it.
+      const before = heads;
+      const waiting = ask(hung.accountQuery, hung.accountQuery.getBalance, get('', { latest: true }));
+      await until(() => heads > before);
+      await hung.server.stop(60_000);
+      expect(await waiting).toMatchObject({ ok: false, reason: 'SERVER_STOPPING' });
+    } finally {
+      await hung.close();
+    }
+  });
+
+  test('says what every answer was served at, in the trailer too', async () => {
+    const [balanceQuery, orderQuery, itemQuery] = [api.accountQuery, api.orderQuery, api.itemQuery];
+    const consistency = undefined;
+    const all = [
+      await ask(balanceQuery, balanceQuery.getBalance, { member: 'm00', currency: 'EUR', consistency }),
+      await ask(balanceQuery, balanceQuery.listBalances, { page: undefined, consistency }),
+      await ask(balanceQuery, balanceQuery.listStatement, {
+        member: 'm00',
+        currency: 'EUR',
+        page: undefined,
+        consistency,
+      }),
+      await ask(orderQuery, orderQuery.listOrders, {
+        source: '',
+        merchant: '',
+        member: '',
+        page: undefined,
+        consistency,
+      }),
+      await ask(itemQuery, itemQuery.listStock, { merchant: '', page: undefined, consistency }),
+      await ask(api.programmeQuery, api.programmeQuery.listRuleSets, {
+        merchant: 'shop',
+        page: undefined,
+        consistency,
+      }),
+      await ask(api.figuresQuery, api.figuresQuery.listWindows, {
+        merchant: '',
+        length: WindowLength.DAY,
+        from: undefined,
+        until: undefined,
+        page: undefined,
+        consistency,
+      }),
+      await ask(api.figuresQuery, api.figuresQuery.getLeaderboard, {
+        board: Board.MEMBERS_BY_REBATE,
+        merchant: 'shop',
+        month: '',
+        limit: 0,
+        consistency,
+      }),
+    ];
+    for (const answer of all) {
+      if (!answer.ok) throw new Error(answer.message);
+      const { read } = answer.response;
+      expect(tokens.decode(read?.positionToken ?? '')).toEqual(at(50));
+      expect(answer.trailers.get(positionTrailer)).toEqual([read?.positionToken]);
+    }
+    for (const missing of [
+      await refusedBy(balanceQuery, balanceQuery.getBalance, {
+        member: 'no',
+        currency: 'EUR',
+        consistency,
+      }),
+      await refusedBy(orderQuery, orderQuery.getOrder, { source: 'shop', externalId: 'no', consistency }),
+      await refusedBy(itemQuery, itemQuery.getStock, { merchant: 'shop', sku: 'no', consistency }),
+    ]) {
+      expect(tokenIn(missing.trailers)).toEqual(at(50));
+    }
+  });
+
+  test('says how many events an answer does not reflect, where the log can count', async () => {
+    let end = 100;
+    const counting = await startTestApi({
+      head: async () => at(end),
+      countEvents: (after, head) => head.commit - after.commit,
+    });
+    const lag = async (): Promise<bigint | undefined> => {
+      const { read } = await answered(counting.accountQuery, counting.accountQuery.getBalance, get(''));
+      return read?.lagEvents;
+    };
+    try {
+      counting.tables.commit(balance, at(40), [balanceRow('m00')]);
+      expect(await lag()).toBe(60n);
+      // What is known of the end may be old for a moment, not for long.
+      end = 110;
+      await vi.waitFor(async () => expect(await lag()).toBe(70n));
+      counting.tables.advance('projection:balance', at(115));
+      expect(await lag()).toBe(0n);
+    } finally {
+      await counting.close();
+    }
+  });
+
+  test('a token of another log of this installation is refused as such', async () => {
+    const foreign = positionTokens(Buffer.from('key of the tests'), 'the-copy').encode(at(50));
+    expect(await refusal(foreign)).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      reason: 'POSITION_TOKEN_FOREIGN',
+      fields: ['consistency.at_least'],
+    });
+    expect(await refusal(foreign, { latest: true, stale: true })).toMatchObject({
+      reason: 'POSITION_TOKEN_FOREIGN',
+    });
+  });
+
+  test('a token that is made up, cut or of another installation is refused', async () => {
     const good = tokens.encode(at(50));
     for (const token of [
       'x',
@@ -419,10 +601,9 @@ describe('freshness', () => {
   });
 
   test('a token beyond the end of the log is refused at once', async () => {
-    expect(await refusal(tokens.encode(at(101)))).toMatchObject({
-      code: 'OUT_OF_RANGE',
-      reason: 'POSITION_UNKNOWN',
-    });
+    const failure = await refusal(tokens.encode(at(101)));
+    expect(failure).toMatchObject({ code: 'OUT_OF_RANGE', reason: 'POSITION_UNKNOWN' });
+    expect(tokenIn(failure.trailers)).toEqual(at(100));
     api.state.headFailure = new EventStoreUnavailable('down');
     expect(await refusal(tokens.encode(at(101)))).toMatchObject({
       code: 'UNAVAILABLE',
@@ -448,6 +629,39 @@ describe('freshness', () => {
       reason: 'READ_MODEL_LAGGING',
       metadata: { name: 'policy:order-rebate' },
     });
+  });
+
+  test('including effects, asked again, does not wait for what strangers have written since', async () => {
+    const own = await startTestApi();
+    const askAt = (n: number) =>
+      answered(own.accountQuery, own.accountQuery.getBalance, get(tokens.encode(at(n)), { effects: true }));
+    try {
+      own.state.head = at(30);
+      own.tables.advance('policy:order-rebate', at(20));
+      own.tables.commit(balance, at(30), [balanceRow('m00')]);
+      await askAt(20);
+      own.state.head = at(90);
+      await askAt(20);
+      await askAt(10);
+      expect(own.tables.waiterCount).toBe(0);
+      // A later token is another matter: what policies do about it may be anywhere up to the end.
+      own.tables.advance('policy:order-rebate', at(25));
+      const asked = askAt(21);
+      await until(() => own.tables.waiterCount === 1);
+      own.tables.advance('projection:balance', at(90));
+      await asked;
+    } finally {
+      await own.close();
+    }
+  });
+
+  test('including effects, without a token, is of the latest', async () => {
+    const asked = query('', { effects: true });
+    await until(() => api.tables.waiterCount === 1);
+    api.tables.advance('policy:order-rebate', at(100));
+    await until(() => api.tables.waiterCount === 1);
+    api.tables.commit(balance, at(100), [balanceRow('m00', { available_minor: 9n })]);
+    expect((await asked).balance?.availableMinor).toBe(9n);
   });
 
   test('waiting has its limits', async () => {
@@ -507,11 +721,22 @@ describe('the system', () => {
 
   test('waits for everything', async () => {
     const wait = (atLeast: string, nanos: number) => ({
-      consistency: { atLeast, includingEffects: true, maxWait: { seconds: 0n, nanos } },
+      consistency: ReadConsistency.fromPartial({
+        atLeast,
+        includingEffects: true,
+        maxWait: { seconds: 0n, nanos },
+      }),
     });
     expect(await refusedBy(api.system, api.system.waitFor, wait('', 2e7))).toMatchObject({
       reason: 'READ_MODEL_LAGGING',
     });
+    // Or says how far all of them are.
+    api.tables.advance('projection:stock', at(40));
+    const { consistency } = wait('', 2e7);
+    const stale = await answered(api.system, api.system.waitFor, {
+      consistency: { ...consistency, onTimeout: OnTimeout.RETURN_STALE },
+    });
+    expect(stale.read).toMatchObject({ positionToken: tokens.encode(at(40)), stale: true });
     const waiting = answered(api.system, api.system.waitFor, wait('', 9e8));
     for (const { name } of readModels) api.tables.advance(`projection:${name}`, at(100));
     api.tables.advance('policy:order-rebate', at(100));

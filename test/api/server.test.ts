@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { descriptorBytes } from '../../src/api/descriptors.ts';
 import { balance } from '../../src/projections/index.ts';
+import { ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import { gate } from './support/bus.ts';
 import { balanceRow, receiveStock } from './support/requests.ts';
 import { answered, ask, startTestApi, tokens, type TestApi, until } from './support/server.ts';
@@ -49,11 +50,10 @@ test('a stop ends watches with UNAVAILABLE, and lets a call under way finish', a
 test('a stop ends waiting queries, and cuts off what does not end in time', async () => {
   api = await startTestApi();
   api.state.head = at(10);
-  const consistency = {
+  const consistency = ReadConsistency.fromPartial({
     atLeast: tokens.encode(at(5)),
-    includingEffects: false,
     maxWait: { seconds: 60n, nanos: 0 },
-  };
+  });
   const waiting = ask(api.accountQuery, api.accountQuery.getBalance, {
     member: 'ann',
     currency: 'EUR',

@@ -12,6 +12,7 @@ import {
   ListStatementRequest,
 } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import type { CommandReceipt } from '../../src/gen/tallyback/common/v1/command.ts';
+import { ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import {
   DeclineOrderRequest,
   ReturnLinesRequest,
@@ -31,11 +32,12 @@ const at = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + n));
 
 inFolders();
 
-const settled = (receipt: { readonly positionToken: string } | undefined) => ({
-  atLeast: receipt?.positionToken ?? '',
-  includingEffects: true,
-  maxWait: { seconds: 30n, nanos: 0 },
-});
+const settled = (receipt: { readonly positionToken: string } | undefined): ReadConsistency =>
+  ReadConsistency.fromPartial({
+    atLeast: receipt?.positionToken ?? '',
+    includingEffects: true,
+    maxWait: { seconds: 30n, nanos: 0 },
+  });
 
 describe.each(servedStores)('on $name', ({ start }) => {
   let store: ServedStore;

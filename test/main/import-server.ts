@@ -23,7 +23,7 @@ export const accepted: Verdict = { $case: 'accepted', value: receipt };
 export const duplicate: Verdict = { $case: 'duplicate', value: { ...receipt, duplicate: true } };
 export const refused = (reason: string): Verdict => ({
   $case: 'refused',
-  value: { reason, message: 'because', field: '' },
+  value: { reason, message: 'because', field: '', positionToken: '' },
 });
 
 /** An error with a reason from the server's catalogue. */
@@ -49,7 +49,7 @@ export interface Behaviour {
 export async function importServer({ ingest, publish, waitFor }: Behaviour): Promise<string> {
   const server = new Server();
   let streams = 0;
-  const read = { positionToken: 'effects' };
+  const read = { positionToken: 'effects', stale: false, lagEvents: 0n };
   const nothingMore = { nextPageToken: '', read };
   server.addService(IngestServiceService, { ingest: (call: IngestStream) => ingest(call, streams++) });
   server.addService(ProgrammeCommandServiceService, {

@@ -25,7 +25,7 @@ export const receiptOf = (outcome: Accepted, tokens: PositionTokens): CommandRec
 });
 
 export function commandServices(context: ApiContext): readonly BoundService[] {
-  const { bus, clock, rpc, tokens } = context;
+  const { bus, clock, head, rpc, tokens } = context;
 
   const command = <Req extends HasRequestId>(mapping: CommandMapping<Req>): BoundMethod =>
     rpc.unary(mapping.method, async (request, call) => {
@@ -40,7 +40,8 @@ export function commandServices(context: ApiContext): readonly BoundService[] {
         case 'refused':
           throw refused(outcome.refusal, asked.aggregate, tokens.encode(outcome.position));
         case 'request-id-reused':
-          throw requestIdReused();
+          // What it was used for is in the log, wherever; the store has just answered.
+          throw requestIdReused(tokens.encode(await head()));
       }
     });
 

@@ -35,7 +35,7 @@ export function ingestService(context: ApiContext): BoundService {
         records: fitting.map((kept) => ({
           recordId: kept.id,
           receivedAt: kept.receivedAt,
-          refusal: { reason: kept.reason, message: kept.message, field: kept.field },
+          refusal: { reason: kept.reason, message: kept.message, field: kept.field, positionToken: '' },
           record: Buffer.from(listed(kept)),
           times: kept.times,
         })),

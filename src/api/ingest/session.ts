@@ -24,6 +24,8 @@ import { readRecord, sequenceIn } from './read-record.ts';
 import type { PreparedRecord } from './record.ts';
 
 type Verdict = NonNullable<IngestResponse['verdict']>;
+/** With a token where it was decided on what is stored. */
+type Refusal = Omit<RecordRefusal, 'positionToken'> & Partial<Pick<RecordRefusal, 'positionToken'>>;
 
 export class IngestSession {
   readonly #context: ApiContext;
@@ -121,7 +123,9 @@ export class IngestSession {
       case 'refused': {
         const { reason, message } = outcome.refusal;
         // The others are in the log, with their refusal.
-        this.#refuse(sequence, bytes, { reason, message: cleanText(message), field: '' }, report);
+        const positionToken = this.#context.tokens.encode(outcome.position);
+        const refusal = { reason, message: cleanText(message), field: '', positionToken };
+        this.#refuse(sequence, bytes, refusal, report);
         return;
       }
       case 'request-id-reused': {
@@ -137,9 +141,9 @@ export class IngestSession {
     this.#refuse(sequence, bytes, { reason: 'INTERNAL_ERROR', message, field: '' }, true);
   }
 
-  #refuse(sequence: bigint, record: Buffer, refusal: RecordRefusal, keep: boolean): void {
-    const { reason, message, field } = refusal;
-    const verdict: Verdict = { $case: 'refused', value: { reason, message, field } };
+  #refuse(sequence: bigint, record: Buffer, refusal: Refusal, keep: boolean): void {
+    const { reason, message, field, positionToken = '' } = refusal;
+    const verdict: Verdict = { $case: 'refused', value: { reason, message, field, positionToken } };
     if (!keep) {
       this.#verdict(sequence, verdict);
       return;

@@ -6,7 +6,7 @@ import {
   ListBalancesRequest,
   ListStatementRequest,
 } from '../../gen/tallyback/account/v1/account_query_service.ts';
-import type { Position } from '../../eventstore/port.ts';
+import type { ReadInfo } from '../../gen/tallyback/common/v1/consistency.ts';
 import { balance } from '../../projections/balance/balance.ts';
 import { statement } from '../../projections/statement/statement.ts';
 import type { ApiContext } from '../context.ts';
@@ -14,7 +14,7 @@ import { ApiError, resourceInfo } from '../errors.ts';
 import { bindService, type BoundService } from '../handler.ts';
 import { balanceOf, entryOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
-import { pointInTime } from './as-of.ts';
+import { pointInTime, readAsOf } from './as-of.ts';
 import { balanceAsOf } from './balance-as-of.ts';
 import type { Freshness } from './consistency.ts';
 import { explainRebate } from './explain-rebate.ts';
@@ -39,10 +39,10 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
   const parts = { reader, freshness };
   const reads = new LogReads(context.streams);
 
-  const accountNotFound = (member: string, currency: string, message: string, through: Position): ApiError =>
+  const accountNotFound = (member: string, currency: string, message: string, read: ReadInfo): ApiError =>
     new ApiError(status.NOT_FOUND, 'ACCOUNT_NOT_FOUND', message, {
       details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
-      position: tokens.encode(through),
+      position: read.positionToken,
     });
 
   return bindService(methods, {
@@ -51,19 +51,21 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       if (asOf) {
         const point = await pointInTime(context, asOf, consistency);
         const { row, lateEvents, dueMinor } = await balanceAsOf(reads, request, point, call);
-        if (!row) throw accountNotFound(member, currency, 'the member had no account then', point.through);
+        const read = readAsOf(tokens.encode(point.through), call);
+        if (!row) throw accountNotFound(member, currency, 'the member had no account then', read);
         return {
           balance: balanceOf(row),
-          read: { positionToken: tokens.encode(point.through) },
+          read,
           businessTime: point.until && { lateEvents: BigInt(lateEvents), dueMinor },
         };
       }
-      await freshness.fresh(balance, consistency, call);
-      const { row, through } = await reader.get(balance, [member, currency]);
+      const { row, served } = await freshness.answer(balance, consistency, call, () =>
+        reader.get(balance, [member, currency]),
+      );
       if (!row) {
-        throw accountNotFound(member, currency, 'the member has no account in that currency', through);
+        throw accountNotFound(member, currency, 'the member has no account in that currency', served);
       }
-      return { balance: balanceOf(row), read: { positionToken: tokens.encode(through) } };
+      return { balance: balanceOf(row), read: served };
     }),
 
     listBalances: rpc.unary(methods.listBalances, async (request, call) => {
@@ -90,7 +92,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       return {
         balances: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 
@@ -106,7 +108,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
         return {
           entries: rows.map(entryOf),
           nextPageToken,
-          read: { positionToken: tokens.encode(point.through) },
+          read: readAsOf(tokens.encode(point.through), call),
         };
       }
       const listed = await listPage(
@@ -124,22 +126,22 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       return {
         entries: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 
-    explainRebate: rpc.unary(methods.explainRebate, async (request, { signal }) => {
+    explainRebate: rpc.unary(methods.explainRebate, async (request, call) => {
       const through = await context.head();
-      const rebate = await explainRebate(reads, request, through, signal);
-      const position = tokens.encode(through);
+      const rebate = await explainRebate(reads, request, through, call.signal);
+      const read = readAsOf(tokens.encode(through), call);
       if (!rebate) {
         throw new ApiError(status.NOT_FOUND, 'REBATE_NOT_FOUND', 'the account has no rebate for that order', {
           details: [resourceInfo('tallyback.account.v1.RebateExplanation', request.entryId)],
-          position,
+          position: read.positionToken,
         });
       }
       const explanation = explanationOf(request.entryId, rebate);
-      return fitting({ explanation, read: { positionToken: position } }, context.limits.maxSendBytes);
+      return fitting({ explanation, read }, context.limits.maxSendBytes);
     }),
 
     watchBalances: watches.balances,

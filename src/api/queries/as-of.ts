@@ -2,7 +2,8 @@
 import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { AsOf } from '../../gen/tallyback/common/v1/as_of.ts';
-import type { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
+import type { ReadConsistency, ReadInfo } from '../../gen/tallyback/common/v1/consistency.ts';
+import type { Call } from '../call.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, invalidArgument } from '../errors.ts';
 
@@ -48,3 +49,9 @@ const outOfRange = (reason: string, message: string, field: string): ApiError =>
   new ApiError(status.OUT_OF_RANGE, reason, message, {
     violations: [{ field, description: message, reason }],
   });
+
+/** What such an answer was served at; it lacks nothing of what it speaks of. */
+export function readAsOf(positionToken: string, call: Pick<Call, 'setPosition'>): ReadInfo {
+  call.setPosition(positionToken);
+  return { positionToken, stale: false, lagEvents: 0n };
+}

@@ -16,7 +16,7 @@ import { listPage } from './page.ts';
 const places = 10;
 
 export function figuresQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
-  const { reader, rpc, tokens } = context;
+  const { reader, rpc } = context;
 
   return bindService(methods, {
     listWindows: rpc.unary(methods.listWindows, async (request, call) => {
@@ -48,7 +48,7 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
       return {
         windows: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 
@@ -56,12 +56,13 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
 
     getLeaderboard: rpc.unary(methods.getLeaderboard, async (request, call) => {
       const { board, merchant, month, limit, consistency } = request;
-      await freshness.fresh(leaderboard, consistency, call);
-      const { rows, through } = await reader.list(leaderboard, {
-        filter: { board: boardToJSON(board), merchant, month },
-        limit: limit === 0 ? places : limit,
-        orderBy: [{ column: 'score', descending: true }, { column: 'subject' }, { column: 'currency' }],
-      });
+      const { rows, served } = await freshness.answer(leaderboard, consistency, call, () =>
+        reader.list(leaderboard, {
+          filter: { board: boardToJSON(board), merchant, month },
+          limit: limit === 0 ? places : limit,
+          orderBy: [{ column: 'score', descending: true }, { column: 'subject' }, { column: 'currency' }],
+        }),
+      );
       return {
         rows: rows.map(({ subject, currency, score }, index) => ({
           rank: index + 1,
@@ -69,7 +70,7 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
           currency,
           score,
         })),
-        read: { positionToken: tokens.encode(through) },
+        read: served,
       };
     }),
   });

@@ -14,19 +14,20 @@ import type { Freshness } from './consistency.ts';
 import { listPage } from './page.ts';
 
 export function itemQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
-  const { reader, rpc, tokens } = context;
+  const { reader, rpc } = context;
 
   return bindService(methods, {
     getStock: rpc.unary(methods.getStock, async ({ merchant, sku, consistency }, call) => {
-      await freshness.fresh(stock, consistency, call);
-      const { row, through } = await reader.get(stock, [merchant, sku]);
+      const { row, served } = await freshness.answer(stock, consistency, call, () =>
+        reader.get(stock, [merchant, sku]),
+      );
       if (!row) {
         throw new ApiError(status.NOT_FOUND, 'ITEM_NOT_FOUND', 'nothing is known of that item', {
           details: [resourceInfo('tallyback.item.v1.Stock', `${merchant}/${sku}`)],
-          position: tokens.encode(through),
+          position: served.positionToken,
         });
       }
-      return { stock: stockOf(row), read: { positionToken: tokens.encode(through) } };
+      return { stock: stockOf(row), read: served };
     }),
 
     listStock: rpc.unary(methods.listStock, async (request, call) => {
@@ -49,7 +50,7 @@ export function itemQueries(context: ApiContext, freshness: Freshness, watches: 
       return {
         stock: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 

@@ -29,19 +29,20 @@ const wholeOrderOf = (row: OrderRow): Order => ({
 });
 
 export function orderQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
-  const { reader, rpc, tokens } = context;
+  const { reader, rpc } = context;
 
   return bindService(methods, {
     getOrder: rpc.unary(methods.getOrder, async ({ source, externalId, consistency }, call) => {
-      await freshness.fresh(orders, consistency, call);
-      const { row, through } = await reader.get(orders, [source, externalId]);
+      const { row, served } = await freshness.answer(orders, consistency, call, () =>
+        reader.get(orders, [source, externalId]),
+      );
       if (!row) {
         throw new ApiError(status.NOT_FOUND, 'ORDER_NOT_FOUND', 'nothing was reported under that id', {
           details: [resourceInfo('tallyback.order.v1.Order', `${source}/${externalId}`)],
-          position: tokens.encode(through),
+          position: served.positionToken,
         });
       }
-      return { order: wholeOrderOf(row), read: { positionToken: tokens.encode(through) } };
+      return { order: wholeOrderOf(row), read: served };
     }),
 
     listOrders: rpc.unary(methods.listOrders, async (request, call) => {
@@ -69,7 +70,7 @@ export function orderQueries(context: ApiContext, freshness: Freshness, watches:
       return {
         orders: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
 

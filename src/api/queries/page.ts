@@ -1,6 +1,5 @@
 /** One page of a list. */
-import type { PageRequest, ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
-import type { Position } from '../../eventstore/port.ts';
+import type { PageRequest, ReadConsistency, ReadInfo } from '../../gen/tallyback/common/v1/consistency.ts';
 import type { Columns, Key, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
 import type { Filter, ReadModelReader } from '../../projections/engine/reading.ts';
 import type { Call } from '../call.ts';
@@ -31,7 +30,7 @@ export interface ListedPage<Message> {
   readonly messages: Message[];
   /** Empty on the last page. */
   readonly nextPageToken: string;
-  readonly through: Position;
+  readonly served: ReadInfo;
 }
 
 export async function listPage<C extends Columns, Message>(
@@ -42,16 +41,16 @@ export async function listPage<C extends Columns, Message>(
   const { model, filter, scope, page } = plan;
   const token = page?.pageToken ?? '';
   const after = token === '' ? undefined : keyFromTexts(model, decodePageToken(scope, token));
-  await parts.freshness.fresh(model, plan.consistency, call);
-
-  const found = await parts.reader.list(model, { filter, after, limit: pageSize(page) });
+  const found = await parts.freshness.answer(model, plan.consistency, call, () =>
+    parts.reader.list(model, { filter, after, limit: pageSize(page) }),
+  );
   const fitting = plan.sizeOf ? fit(found.rows, plan.sizeOf) : found.rows.length;
   const last = found.rows[fitting - 1];
   const next = fitting < found.rows.length && last ? keyOf(model, last) : found.next;
   return {
     messages: found.rows.slice(0, fitting).map(plan.toMessage),
     nextPageToken: next ? encodePageToken(scope, keyToTexts(next)) : '',
-    through: found.through,
+    served: found.served,
   };
 }
 

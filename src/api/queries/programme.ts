@@ -32,7 +32,7 @@ const ruleSetOf = (row: ProgrammeRow): PublishedRuleSet => ({
 });
 
 export function programmeQueries(context: ApiContext, freshness: Freshness): BoundService {
-  const { reader, rpc, tokens } = context;
+  const { reader, rpc } = context;
 
   return bindService(methods, {
     listRuleSets: rpc.unary(methods.listRuleSets, async (request, call) => {
@@ -61,7 +61,7 @@ export function programmeQueries(context: ApiContext, freshness: Freshness): Bou
       return {
         ruleSets: listed.messages,
         nextPageToken: listed.nextPageToken,
-        read: { positionToken: tokens.encode(listed.through) },
+        read: listed.served,
       };
     }),
   });

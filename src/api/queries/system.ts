@@ -26,8 +26,7 @@ export function systemService(context: ApiContext, freshness: Freshness): BoundS
     }),
 
     waitFor: rpc.unary(methods.waitFor, async ({ consistency }, call) => {
-      const through = await freshness.allFresh(readModels, consistency, call);
-      return { read: { positionToken: tokens.encode(through) } };
+      return { read: await freshness.allFresh(readModels, consistency, call) };
     }),
   });
 }

@@ -1,4 +1,5 @@
 /** Waiting until what was commanded, and what policies did because of it, can be read. */
+import { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import type { Connection } from './connect.ts';
 import { patiently, RpcError, unary } from './unary.ts';
 
@@ -17,7 +18,8 @@ export async function awaitEffects(
   { system }: Connection,
   { signal, lagPatienceMs, patienceMs }: EffectsOptions,
 ): Promise<string> {
-  const request = { consistency: { atLeast: '', includingEffects: true, maxWait } };
+  const consistency = ReadConsistency.fromPartial({ latest: true, includingEffects: true, maxWait });
+  const request = { consistency };
   const until = performance.now() + lagPatienceMs;
   const lagging = (error: unknown): boolean =>
     error instanceof RpcError && error.failure.reason === 'READ_MODEL_LAGGING' && performance.now() < until;

@@ -3,6 +3,7 @@ import type { Connection } from '../client/connect.ts';
 import { readAllPages } from '../client/paging.ts';
 import { unary } from '../client/unary.ts';
 import type { Balance } from '../../gen/tallyback/account/v1/account_query_service.ts';
+import { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import { Board, WindowLength } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
 import { keyOf, rowOf, type Table } from './table.ts';
 
@@ -13,11 +14,8 @@ export interface AnswerSource {
   readonly signal: AbortSignal;
 }
 
-const consistent = (token: string) => ({
-  atLeast: token,
-  includingEffects: false,
-  maxWait: { seconds: 20n, nanos: 0 },
-});
+const consistent = (atLeast: string): ReadConsistency =>
+  ReadConsistency.fromPartial({ atLeast, maxWait: { seconds: 20n, nanos: 0 } });
 
 export const balanceKey = (balance: Balance): string => keyOf(balance.member, balance.currency);
 

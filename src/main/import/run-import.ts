@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { connect } from '../client/connect.ts';
 import { IngestFailed } from '../client/ingest-session.ts';
 import { RpcError } from '../client/unary.ts';
+import { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import { WindowLength } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
 import { invoiceBook } from './invoices.ts';
 import { type ImportIo, type ImportOptions, ImportStopped, type ImportSummary } from './options.ts';
@@ -60,7 +61,7 @@ export async function runImport(options: ImportOptions, io: ImportIo): Promise<I
       const maxWait = { seconds: 20n, nanos: 0 };
       const from: ReportSource = {
         connection,
-        consistency: { atLeast: token, includingEffects: false, maxWait },
+        consistency: ReadConsistency.fromPartial({ atLeast: token, maxWait }),
         signal,
       };
       progress.stage('reading the figures back');
