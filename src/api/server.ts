@@ -8,8 +8,10 @@ import { Rpc } from './handler.ts';
 import { addHealthAndReflection } from './health.ts';
 import { ingestService } from './ingest/service.ts';
 import { type ApiLimits, defaultLimits } from './limits.ts';
+import { freshness } from './queries/consistency.ts';
 import { queryServices } from './queries/services.ts';
 import { StopSignal } from './stop-signal.ts';
+import { openWatches } from './watch/watches.ts';
 
 export interface ApiServerOptions extends ApiDependencies {
   /** host:port; port 0: any free one. There is no TLS yet: keep it on loopback or behind something that has. */
@@ -36,9 +38,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const stopping = new StopSignal();
   const rpc = new Rpc({ stopping, log: options.log, newErrorId: options.newErrorId ?? systemErrorId });
   const context: ApiContext = { ...options, limits, rpc };
+  const fresh = freshness(context);
+  const watches = openWatches(context, fresh);
   const services = [
     ...commandServices(context),
-    ...queryServices(context),
+    ...queryServices(context, fresh, watches),
     ingestService(context),
     projectionAdminService(context),
   ];
