@@ -111,7 +111,7 @@ export class Rpc {
         call.signal.throwIfAborted();
         await handle(decode(raw.request), call);
       };
-      this.#conclude(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, answer());
     };
     return { definition: define(method), handler };
   }
@@ -127,7 +127,7 @@ export class Rpc {
         call.signal.throwIfAborted();
         await handle({ call, requests: raw });
       };
-      this.#conclude(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, answer());
     };
     return { definition: define(method), handler };
   }
@@ -142,7 +142,12 @@ export class Rpc {
     return internalError(errorId);
   }
 
-  #conclude(
+  /** What something that listened to a signal ends with: what fails because it is over is no failure of its own. */
+  conclude(error: unknown, signal: AbortSignal, where: string): ApiError {
+    return this.explain(signal.aborted && known(error) === undefined ? signal.reason : error, where);
+  }
+
+  #answer(
     raw: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>,
     call: StreamCall,
     path: string,
@@ -153,10 +158,8 @@ export class Rpc {
       .then(
         () => raw.end(call.trailer),
         (error: unknown) => {
-          // What fails because the call is over is no failure of its own.
-          const cause = signal.aborted && known(error) === undefined ? signal.reason : error;
           // Not destroy(): the client would get no status, and the server could never shut down.
-          if (!raw.cancelled) raw.emit('error', toStatus(this.explain(cause, path)));
+          if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, signal, path)));
         },
       )
       .catch((error: unknown) => this.explain(error, path))
