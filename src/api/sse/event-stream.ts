@@ -59,6 +59,7 @@ export class EventStream implements Viewer {
 
   async room(signal: AbortSignal = this.signal): Promise<void> {
     signal.throwIfAborted();
+    this.signal.throwIfAborted();
     if (!this.#response.writableNeedDrain) return;
     await once(this.#response, 'drain', { signal }).catch((error: unknown) => {
       signal.throwIfAborted();

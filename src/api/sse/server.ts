@@ -73,6 +73,8 @@ export async function startEventStreams(
       return [`/watch/${name}`, { watch, request: requestDescriptor(path), format }];
     }),
   );
+  /** Connections that have asked for nothing yet: browsers open some in advance, and Node takes them for busy. */
+  const unused = new Set<Socket>();
   /** Connections on which a stream goes on, and how many requests wait behind it. */
   const streaming = new WeakMap<Socket, number>();
 
@@ -87,6 +89,7 @@ export async function startEventStreams(
       keepAliveInitialDelay: limits.keepaliveMs,
     },
     (request, response) => {
+      unused.delete(request.socket);
       const behind = streaming.get(request.socket);
       if (behind !== undefined) {
         // The stream says that nothing comes after it. It is not to be harmed, nor to let requests pile up.
@@ -97,6 +100,10 @@ export async function startEventStreams(
       answer(request, response).catch((error: unknown) => refuse(request, response, error));
     },
   );
+  server.on('connection', (socket) => {
+    unused.add(socket);
+    socket.on('close', () => unused.delete(socket));
+  });
   server.maxConnections = limits.maxEventStreamConnections;
   server.maxRequestsPerSocket = maxRequests;
 
@@ -173,7 +180,7 @@ export async function startEventStreams(
   if (!isLoopback(hostIn(listen)))
     log(`the event streams listen on ${hostIn(listen)} without TLS or authentication`);
   await listening(server, listen);
-  return { address: addressOf(server), stop: (graceMs) => stop(server, graceMs) };
+  return { address: addressOf(server), stop: (graceMs) => stop(server, unused, graceMs) };
 }
 
 /** Where it stopped is newer than what the URL says: a browser repeats the URL as it is. */
@@ -187,13 +194,14 @@ function resumed(search: string, lastEventId: string): string {
 /** Without the query, which may name members. */
 const pathOf = ({ url = '' }: IncomingMessage): string => url.split('?')[0] ?? '';
 
-function stop(server: Server, graceMs: number): Promise<void> {
+function stop(server: Server, unused: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const late = setTimeout(() => server.closeAllConnections(), graceMs);
     server.close(() => {
       clearTimeout(late);
       resolve();
     });
+    for (const socket of unused) socket.destroy();
   });
 }
 

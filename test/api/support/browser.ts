@@ -99,7 +99,7 @@ export class Browsing {
         if (this.bytes >= cutAfter) sent.destroy();
       });
     });
-    this.over = once(sent, 'close').then(() => undefined);
+    this.over = new Promise((resolve) => sent.on('close', resolve));
     sent.end();
   }
 
