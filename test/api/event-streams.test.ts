@@ -278,9 +278,9 @@ describe('a browser', () => {
   });
 
   test('that is cut off at any byte, again and again, ends with the state of the table, and without new snapshots', async () => {
-    await start({ limits: { heartbeatMs: 60_000 } }, 40);
+    await start({ limits: { heartbeatMs: 60_000 } }, 12);
     let position = 100;
-    const cuts = fc.array(fc.record({ bytes: fc.nat(9_000), changes: fc.nat(6) }), {
+    const cuts = fc.array(fc.record({ bytes: fc.oneof(fc.nat(9_000), fc.nat(700)), changes: fc.nat(6) }), {
       minLength: 1,
       maxLength: 6,
     });
@@ -289,7 +289,7 @@ describe('a browser', () => {
         const page = new BalancePage();
         let lastEventId = '';
         const change = (): void =>
-          set(++position, `m${position % 40}`, position % 7 === 0 ? 2 ** 40 + position : position);
+          set(++position, `m${position % 12}`, position % 7 === 0 ? 2 ** 40 + position : position);
         const visit = async (cutAfter: number | undefined, enough: (words: readonly string[]) => boolean) => {
           const resumes = lastEventId !== '';
           const browsing = browse('/watch/balances', {
@@ -593,12 +593,12 @@ describe('a browser that does not read', () => {
     const healthy = new Watching(api.accountQuery);
     await healthy.caughtUp();
     const slow = await stalled();
-    const most = 1_500;
+    const most = 400;
     for (let n = 0; n <= most; n++) {
       flood(n);
-      if (n % 10 === 0) await delay(1);
+      // So that none of them goes with another.
+      await until(() => healthy.state.get(members[7] ?? '') === BigInt(n));
     }
-    await until(() => healthy.state.get(members[7] ?? '') === BigInt(most));
     const calls = api.tables.changesCalls;
     await delay(50);
     expect(api.tables.changesCalls).toBe(calls);
@@ -610,8 +610,8 @@ describe('a browser that does not read', () => {
     expect(new Map([...page.shown].map(([member, amount]) => [member, BigInt(amount)]))).toEqual(
       healthy.state,
     );
-    // All of it would have been more than 100 MB: the kernel's buffers hold a few.
-    expect(slow.bytes).toBeLessThan(20_000_000);
+    // All of it would be more than 30 MB; the kernel's buffers hold a third of that at most.
+    expect(slow.events.length).toBeLessThan(most * 0.6);
   });
 
   test('is cut off when it takes nothing for too long', async () => {

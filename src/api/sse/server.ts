@@ -153,16 +153,6 @@ export async function startEventStreams(
     }
   }
 
-  function preflight(response: ServerResponse): void {
-    response.setHeader('allow', methods);
-    if (response.hasHeader('access-control-allow-origin')) {
-      response.setHeader('access-control-allow-methods', 'GET');
-      response.setHeader('access-control-allow-headers', 'Last-Event-ID');
-      response.setHeader('access-control-max-age', '600');
-    }
-    response.writeHead(204).end();
-  }
-
   function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (response.headersSent || response.destroyed) return void response.destroy();
     const cause = rpc.explain(error, pathOf(request));
@@ -181,6 +171,16 @@ export async function startEventStreams(
     log(`the event streams listen on ${hostIn(listen)} without TLS or authentication`);
   await listening(server, listen);
   return { address: addressOf(server), stop: (graceMs) => stop(server, unused, graceMs) };
+}
+
+function preflight(response: ServerResponse): void {
+  response.setHeader('allow', methods);
+  if (response.hasHeader('access-control-allow-origin')) {
+    response.setHeader('access-control-allow-methods', 'GET');
+    response.setHeader('access-control-allow-headers', 'Last-Event-ID');
+    response.setHeader('access-control-max-age', '600');
+  }
+  response.writeHead(204).end();
 }
 
 /** Where it stopped is newer than what the URL says: a browser repeats the URL as it is. */
