@@ -17,6 +17,7 @@ import {
 } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
 import { ReadModelMissing } from '../projections/engine/catalog.ts';
+import { millisecondsOf } from './duration.ts';
 
 export const errorDomain = 'tallyback';
 export const positionTrailer = 'x-tallyback-position';
@@ -132,6 +133,34 @@ export function toStatus(error: ApiError): { code: status; details: string; meta
   metadata.set('grpc-status-details-bin', encodeStatus(error, details));
   if (error.extras.position !== undefined) metadata.set(positionTrailer, error.extras.position);
   return { code: error.code, details, metadata };
+}
+
+/** An error as JSON. */
+export interface ErrorBody {
+  /** Name of the gRPC status, such as "INVALID_ARGUMENT". */
+  readonly code: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly violations?: readonly FieldViolation[];
+  /** The same again makes sense after so long; absent: it makes none. */
+  readonly retryAfterMs?: number;
+}
+
+export function toErrorBody({ code, reason, message, extras }: ApiError): ErrorBody {
+  const retryInfo = extras.details?.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.RetryInfo'));
+  const delay = retryInfo && RetryInfo.decode(retryInfo.value).retryDelay;
+  const violations = extras.violations?.slice(0, maxViolations).map(({ field, description, reason }) => ({
+    field: cleanText(field),
+    description: cleanText(description),
+    reason,
+  }));
+  return {
+    code: status[code],
+    reason,
+    message: cleanText(message),
+    ...(violations ? { violations } : {}),
+    ...(delay ? { retryAfterMs: millisecondsOf(delay) } : {}),
+  };
 }
 
 export const invalidArgument = (reason: string, message: string, field: string): ApiError =>

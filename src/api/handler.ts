@@ -25,7 +25,7 @@ import {
   toStatus,
 } from './errors.ts';
 import type { StopSignal } from './stop-signal.ts';
-import { type Validate, validatorOf } from './validation.ts';
+import { validatorOf } from './validation.ts';
 
 /** A method of a generated service definition. */
 export interface Method<Req, Res, Requests extends boolean = false, Responses extends boolean = false> {
@@ -81,10 +81,10 @@ export class Rpc {
 
   /** One request, one answer. */
   unary<Req, Res>(method: Method<Req, Res>, handle: (request: Req, call: Call) => Promise<Res>): BoundMethod {
-    const validate = validatorOf(method.path);
+    const decode = decoderOf(method);
     const answer = async (bytes: Buffer, call: Call): Promise<Buffer> => {
       if (this.#options.stopping.stopped) throw serverStopping();
-      return method.responseSerialize(await handle(decode(method, validate, bytes), call));
+      return method.responseSerialize(await handle(decode(bytes), call));
     };
     const handler = (raw: ServerUnaryCall<Buffer, Uint8Array>, callback: sendUnaryData<Uint8Array>): void => {
       const call = new Call(raw, this.#options.stopping);
@@ -104,14 +104,14 @@ export class Rpc {
     method: Method<Req, Res, false, true>,
     handle: (request: Req, call: StreamCall) => Promise<void>,
   ): BoundMethod {
-    const validate = validatorOf(method.path);
+    const decode = decoderOf(method);
     const handler = (raw: ServerWritableStream<Buffer, Uint8Array>): void => {
       const call = new StreamCall(raw, this.#options.stopping);
       const answer = async (): Promise<void> => {
         call.signal.throwIfAborted();
-        await handle(decode(method, validate, raw.request), call);
+        await handle(decode(raw.request), call);
       };
-      this.#conclude(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, answer());
     };
     return { definition: define(method), handler };
   }
@@ -127,7 +127,7 @@ export class Rpc {
         call.signal.throwIfAborted();
         await handle({ call, requests: raw });
       };
-      this.#conclude(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, answer());
     };
     return { definition: define(method), handler };
   }
@@ -142,7 +142,12 @@ export class Rpc {
     return internalError(errorId);
   }
 
-  #conclude(
+  /** What something that listened to a signal ends with: what fails because it is over is no failure of its own. */
+  conclude(error: unknown, signal: AbortSignal, where: string): ApiError {
+    return this.explain(signal.aborted && known(error) === undefined ? signal.reason : error, where);
+  }
+
+  #answer(
     raw: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>,
     call: StreamCall,
     path: string,
@@ -153,10 +158,8 @@ export class Rpc {
       .then(
         () => raw.end(call.trailer),
         (error: unknown) => {
-          // What fails because the call is over is no failure of its own.
-          const cause = signal.aborted && known(error) === undefined ? signal.reason : error;
           // Not destroy(): the client would get no status, and the server could never shut down.
-          if (!raw.cancelled) raw.emit('error', toStatus(this.explain(cause, path)));
+          if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, signal, path)));
         },
       )
       .catch((error: unknown) => this.explain(error, path))
@@ -164,19 +167,22 @@ export class Rpc {
   }
 }
 
-function decode<Req>(
-  method: { requestDeserialize: (bytes: Buffer) => Req },
-  validate: Validate,
-  bytes: Buffer,
-): Req {
-  const outcome = validate(bytes);
-  if (outcome.kind === 'malformed') throw malformedMessage();
-  if (outcome.kind === 'invalid') throw invalidRequest(outcome.violations);
-  try {
-    return method.requestDeserialize(bytes);
-  } catch {
-    throw malformedMessage();
-  }
+/** Reads a method's requests; throws INVALID_ARGUMENT for those that do not decode or break the rules. */
+export function decoderOf<Req>(method: {
+  readonly path: string;
+  readonly requestDeserialize: (bytes: Buffer) => Req;
+}): (bytes: Uint8Array) => Req {
+  const validate = validatorOf(method.path);
+  return (bytes) => {
+    const outcome = validate(bytes);
+    if (outcome.kind === 'malformed') throw malformedMessage();
+    if (outcome.kind === 'invalid') throw invalidRequest(outcome.violations);
+    try {
+      return method.requestDeserialize(asBuffer(bytes));
+    } catch {
+      throw malformedMessage();
+    }
+  };
 }
 
 export interface BoundService {

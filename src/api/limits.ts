@@ -28,6 +28,10 @@ export interface ApiLimits {
   readonly maxWaiters: number;
   /** Records of one Ingest stream that are being carried out at once. */
   readonly ingestWindow: number;
+  /** Connections of browsers. */
+  readonly maxEventStreamConnections: number;
+  /** A browser that has not sent its request after so long is cut off. */
+  readonly requestMs: number;
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
   readonly connectionIdleMs: number;
@@ -51,6 +55,8 @@ export const defaultLimits: ApiLimits = {
   heartbeatMs: 10_000,
   maxWaiters: 5_000,
   ingestWindow: 256,
+  maxEventStreamConnections: 1_000,
+  requestMs: 10_000,
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
   connectionIdleMs: 600_000,

@@ -1,4 +1,4 @@
-/** The gRPC server: all services on one port, and how it goes down. */
+/** The servers of the API: all gRPC services on one port, event streams on another, and how they go down. */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { projectionAdminService } from './admin/service.ts';
 import { commandServices } from './commands/services.ts';
@@ -7,13 +7,19 @@ import { systemErrorId } from './edges.ts';
 import { Rpc } from './handler.ts';
 import { addHealthAndReflection } from './health.ts';
 import { ingestService } from './ingest/service.ts';
+import { hostIn, isLoopback, ListenError } from './listen.ts';
 import { type ApiLimits, defaultLimits } from './limits.ts';
+import { freshness } from './queries/consistency.ts';
 import { queryServices } from './queries/services.ts';
+import { type EventStreamOptions, type EventStreamServer, startEventStreams } from './sse/server.ts';
 import { StopSignal } from './stop-signal.ts';
+import { openWatches } from './watch/watches.ts';
 
 export interface ApiServerOptions extends ApiDependencies {
   /** host:port; port 0: any free one. There is no TLS yet: keep it on loopback or behind something that has. */
   readonly listen: string;
+  /** Where browsers may watch; undefined: nowhere. */
+  readonly sse?: EventStreamOptions | undefined;
   readonly limits?: Partial<ApiLimits>;
   /** Names unexpected errors; default: random. */
   readonly newErrorId?: () => string;
@@ -22,6 +28,8 @@ export interface ApiServerOptions extends ApiDependencies {
 export interface ApiServer {
   /** host:port as bound. */
   readonly address: string;
+  /** HOST:PORT of the event streams as bound; undefined: there are none. */
+  readonly sseAddress: string | undefined;
   /**
    * Goes down: reports NOT_SERVING, ends watches and ingest streams with UNAVAILABLE, lets calls under way finish
    * for `graceMs` (default 10,000), then cuts them off. May be called again.
@@ -29,16 +37,16 @@ export interface ApiServer {
   stop(graceMs?: number): Promise<void>;
 }
 
-const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
-
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const limits = { ...defaultLimits, ...options.limits };
   const stopping = new StopSignal();
   const rpc = new Rpc({ stopping, log: options.log, newErrorId: options.newErrorId ?? systemErrorId });
   const context: ApiContext = { ...options, limits, rpc };
+  const fresh = freshness(context);
+  const watches = openWatches(context, fresh);
   const services = [
     ...commandServices(context),
-    ...queryServices(context),
+    ...queryServices(context, fresh, watches),
     ingestService(context),
     projectionAdminService(context),
   ];
@@ -69,9 +77,13 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     stopping,
   );
 
-  const host = options.listen.slice(0, Math.max(0, options.listen.lastIndexOf(':')));
-  if (!loopback.test(host)) options.log(`the gRPC API listens on ${host} without TLS or authentication`);
+  const host = hostIn(options.listen);
+  if (!isLoopback(host)) options.log(`the gRPC API listens on ${host} without TLS or authentication`);
   const port = await bind(server, options.listen);
+  const streams = await openStreams().catch((error: unknown) => {
+    server.forceShutdown();
+    throw error;
+  });
   health.set(true);
   const look = (): void => health.setProjections((options.failedProjections?.() ?? []).length === 0);
   look();
@@ -80,8 +92,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   let stopped: Promise<void> | undefined;
   return {
     address: `${host}:${port}`,
+    sseAddress: streams?.address,
     stop: (graceMs = 10_000) => (stopped ??= shutDown(graceMs)),
   };
+
+  async function openStreams(): Promise<EventStreamServer | undefined> {
+    if (!options.sse) return undefined;
+    return startEventStreams(options.sse, { ...context, watches: { ...watches }, stopping });
+  }
 
   async function shutDown(graceMs: number): Promise<void> {
     clearInterval(looking);
@@ -101,15 +119,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
         resolve();
       });
     });
+    const streamsDown = streams?.stop(graceMs);
     // Nothing above waits less for open streams: end them.
     stopping.stop();
-    await down;
+    await Promise.all([down, streamsDown]);
   }
-}
-
-/** The address to listen on is taken, or cannot be had. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 const bind = (server: Server, address: string): Promise<number> =>

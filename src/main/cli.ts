@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --min-semi-space-size=64 --max-semi-space-size=64
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
-import { ListenError } from '../api/server.ts';
+import { ListenError } from '../api/listen.ts';
 import { CannotCopy } from '../eventstore/copy-log.ts';
 import { CopyRefused, EventStoreUnavailable } from '../eventstore/port.ts';
 import { NoLog } from '../eventstore/postgres/schema.ts';
@@ -21,10 +21,11 @@ import { UsageError } from './usage.ts';
 const usage = `Tallyback: the event-sourced backend of a rebate app.
 
   tallyback serve [--data DIR] [--listen HOST:PORT] [--event-store URL] [--roles api,projector,policies]
-                  [--metrics HOST:PORT]
+                  [--metrics HOST:PORT] [--sse HOST:PORT [--sse-origin ORIGIN]]
       Runs everything in one process, on an embedded Postgres unless DATABASE_URL names another. The event log is
       in that Postgres unless --event-store names an EventStoreDB or KurrentDB (esdb://HOST:2113?tls=false). Any number
-      of processes may share them; --roles says what this one does. --metrics serves GET /metrics for Prometheus.
+      of processes may share them; --roles says what this one does. --metrics serves GET /metrics for Prometheus, --sse
+      serves the watches to browsers as event streams, to pages from there and of one more origin.
   tallyback demo [--seconds N] [--seed N]
       Starts a private instance, plays a shop through it, shows it live, checks the result.
   tallyback import online-retail FILE (--target HOST:PORT | --standalone [--data DIR] [--event-store URL])
@@ -49,7 +50,7 @@ const usage = `Tallyback: the event-sourced backend of a rebate app.
   Environment: DATABASE_URL, TALLYBACK_DATA, TALLYBACK_LISTEN, TALLYBACK_EVENT_STORE, TALLYBACK_EVENT_STORE_NAMESPACE,
   TALLYBACK_EVENT_STORE_PASSWORD, TALLYBACK_POSTGRES_BIN, TALLYBACK_TOKEN_KEY, TALLYBACK_ROLES,
   TALLYBACK_REBUILD_EVENTS_PER_SECOND, TALLYBACK_AUDIT_ROWS_PER_SECOND, TALLYBACK_METRICS_LISTEN,
-  TALLYBACK_FOLD_THREADS.`;
+  TALLYBACK_SSE_LISTEN, TALLYBACK_SSE_ORIGIN, TALLYBACK_FOLD_THREADS.`;
 
 function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;
@@ -71,6 +72,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       'event-store': { type: 'string' },
       roles: { type: 'string' },
       metrics: { type: 'string' },
+      sse: { type: 'string' },
+      'sse-origin': { type: 'string' },
       from: { type: 'string' },
       to: { type: 'string' },
       seconds: { type: 'string' },

@@ -215,6 +215,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
       ];
       return startApiServer({
         listen: configuration.listen,
+        sse: configuration.sse,
         bus,
         reader: readModelReader(await get(parts.pool), projections.catalog),
         progress: projections.progress,

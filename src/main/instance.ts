@@ -7,6 +7,8 @@ import { describeEventStore } from './event-store.ts';
 export interface Instance {
   /** Where the gRPC API listens, HOST:PORT; undefined if it is not a role of this instance. */
   readonly address: string | undefined;
+  /** Where browsers may watch, HOST:PORT; undefined: nowhere. */
+  readonly sse: string | undefined;
   /** Where metrics are served, HOST:PORT; undefined: nowhere. */
   readonly metrics: string | undefined;
   /** The Postgres it stands on, for people. */
@@ -34,6 +36,7 @@ export async function startInstance(
     const postgres = await composition.get(parts.postgres);
     return {
       address: api?.address,
+      sse: api?.sseAddress,
       metrics: metrics?.address,
       postgres: postgres.description,
       eventLog: describeEventStore(configuration),

@@ -24,6 +24,11 @@ export interface ServerConfiguration {
   readonly auditRowsPerSecond: number;
   /** Where metrics are served, HOST:PORT; undefined: nowhere. */
   readonly metricsListen: string | undefined;
+  /**
+   * Where browsers may watch, HOST:PORT, and whose pages may, beside those from there, such as
+   * "https://console.example"; undefined: nowhere, and nobody's.
+   */
+  readonly sse: { readonly listen: string; readonly origin: string | undefined } | undefined;
   /** Threads that each read model which can be partitioned is folded in; 0: none, all is folded in the main one. */
   readonly foldThreads: number;
   /** Where the gRPC API listens. */
@@ -54,6 +59,8 @@ const known = new Set([
   'TALLYBACK_REBUILD_EVENTS_PER_SECOND',
   'TALLYBACK_AUDIT_ROWS_PER_SECOND',
   'TALLYBACK_METRICS_LISTEN',
+  'TALLYBACK_SSE_LISTEN',
+  'TALLYBACK_SSE_ORIGIN',
   'TALLYBACK_FOLD_THREADS',
   'TALLYBACK_EVENT_STORE',
   'TALLYBACK_EVENT_STORE_NAMESPACE',
@@ -107,6 +114,8 @@ export function serverConfiguration(
     readonly 'event-store'?: string | undefined;
     readonly roles?: string | undefined;
     readonly metrics?: string | undefined;
+    readonly sse?: string | undefined;
+    readonly 'sse-origin'?: string | undefined;
   },
   env: Environment,
   checkEventStore: CheckEventStore,
@@ -140,6 +149,17 @@ export function serverConfiguration(
   if (metricsListen !== undefined && !isAddress(metricsListen)) {
     problems.push(`the address to serve metrics on must be HOST:PORT, not "${metricsListen}"`);
   }
+  const sseListen = (flags.sse ?? env['TALLYBACK_SSE_LISTEN']) || undefined;
+  if (sseListen !== undefined && !isAddress(sseListen)) {
+    problems.push(`the address for browsers to watch must be HOST:PORT, not "${sseListen}"`);
+  }
+  if (sseListen !== undefined && !asked.includes('api')) {
+    problems.push('browsers watch an instance that has the role api');
+  }
+  const sseOrigin = (flags['sse-origin'] ?? env['TALLYBACK_SSE_ORIGIN']) || undefined;
+  if (sseOrigin !== undefined && !isOrigin(sseOrigin)) {
+    problems.push(`the origin of pages that may watch is like https://console.example, not "${sseOrigin}"`);
+  }
   const threads = env['TALLYBACK_FOLD_THREADS'] || '0';
   if (!/^\d{1,2}$/.test(threads)) {
     problems.push('TALLYBACK_FOLD_THREADS must be a whole number from 0 to 99');
@@ -148,6 +168,7 @@ export function serverConfiguration(
   return {
     auditRowsPerSecond: Number(auditRate),
     metricsListen,
+    sse: sseListen === undefined ? undefined : { listen: sseListen, origin: sseOrigin },
     roles: asked,
     rebuildEventsPerSecond: rate === undefined ? undefined : Number(rate),
     foldThreads: Number(threads),
@@ -163,6 +184,10 @@ export function serverConfiguration(
 
 const isAddress = (text: string): boolean =>
   /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/.test(text) && Number(text.split(':').at(-1)) <= 65_535;
+
+/** One origin, as browsers write it. */
+const isOrigin = (text: string): boolean =>
+  /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 function rolesIn(text: string | undefined, problems: string[]): readonly Role[] {
   if (!text) return roles;

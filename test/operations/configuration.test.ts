@@ -63,3 +63,28 @@ test('folding takes as many threads as are asked for, and none by default', () =
   expect(() => settings({ TALLYBACK_FOLD_THREADS: '-1' })).toThrow(/TALLYBACK_FOLD_THREADS/);
   expect(() => settings({ TALLYBACK_FOLD_THREADS: 'all' })).toThrow(ConfigurationError);
 });
+
+test('browsers may watch nowhere unless it is said where, and one origin beside', () => {
+  expect(settings({}).sse).toBeUndefined();
+  expect(settings({ TALLYBACK_SSE_LISTEN: '127.0.0.1:7421' }).sse).toEqual({
+    listen: '127.0.0.1:7421',
+    origin: undefined,
+  });
+  const env = { TALLYBACK_SSE_LISTEN: '127.0.0.1:1', TALLYBACK_SSE_ORIGIN: 'https://a.example' };
+  expect(settings(env, { sse: '[::1]:2', 'sse-origin': 'http://localhost:3000' }).sse).toEqual({
+    listen: '[::1]:2',
+    origin: 'http://localhost:3000',
+  });
+  for (const origin of [
+    '*',
+    'null',
+    'a.example',
+    'https://a.example/',
+    'https://A.example',
+    'file:///a',
+    'https://a b',
+  ])
+    expect(() => settings({ ...env, TALLYBACK_SSE_ORIGIN: origin }), origin).toThrow(/origin of pages/);
+  expect(() => settings({ TALLYBACK_SSE_LISTEN: '7421' })).toThrow(/for browsers to watch must be HOST:PORT/);
+  expect(() => settings({ ...env, TALLYBACK_ROLES: 'projector' })).toThrow(/role api/);
+});

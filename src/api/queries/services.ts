@@ -1,18 +1,20 @@
 /** The query services, with their watches. */
 import type { ApiContext } from '../context.ts';
 import type { BoundService } from '../handler.ts';
-import { openWatches } from '../watch/watches.ts';
+import type { Watches } from '../watch/watches.ts';
 import { accountQueries } from './account.ts';
-import { freshness } from './consistency.ts';
+import type { Freshness } from './consistency.ts';
 import { figuresQueries } from './figures.ts';
 import { itemQueries } from './item.ts';
 import { orderQueries } from './order.ts';
 import { programmeQueries } from './programme.ts';
 import { systemService } from './system.ts';
 
-export function queryServices(context: ApiContext): readonly BoundService[] {
-  const fresh = freshness(context);
-  const watches = openWatches(context, fresh);
+export function queryServices(
+  context: ApiContext,
+  fresh: Freshness,
+  watches: Watches,
+): readonly BoundService[] {
   return [
     accountQueries(context, fresh, watches),
     itemQueries(context, fresh, watches),

@@ -5,7 +5,7 @@ import type { Columns, ReadModel } from '../../projections/engine/read-model.ts'
 import type { Filter } from '../../projections/engine/reading.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ApiContext } from '../context.ts';
-import type { BoundMethod, Method } from '../handler.ts';
+import type { Method } from '../handler.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { ChangeEncoder, type RowForm, type Sees } from './change-encoder.ts';
 import { ChangeFeed } from './change-feed.ts';
@@ -13,6 +13,7 @@ import type { Places } from './places.ts';
 import { resumeTokens, scopeOf } from './resume-token.ts';
 import { Semaphore } from './semaphore.ts';
 import { readSettings } from './settings.ts';
+import { type WatchMethod, watchMethod } from './watch-method.ts';
 import { watch } from './watch.ts';
 
 interface WatchRequest {
@@ -45,7 +46,7 @@ export class TableWatches {
     this.#snapshots = new Semaphore(context.limits.maxSnapshots);
   }
 
-  bind<C extends Columns, Req extends WatchRequest, Res>(kind: WatchKind<C, Req, Res>): BoundMethod {
+  bind<C extends Columns, Req extends WatchRequest, Res>(kind: WatchKind<C, Req, Res>): WatchMethod {
     const { model } = kind;
     const context = this.#context;
     const encoder = new ChangeEncoder<C>(kind);
@@ -59,13 +60,13 @@ export class TableWatches {
       resumeTokens: feedTokens,
       snapshots: this.#snapshots,
     };
-    return context.rpc.serverStream(kind.method, (request, call) =>
-      this.#places.in(call.client, async () => {
+    return watchMethod(context.rpc, kind.method, (request, viewer) =>
+      this.#places.in(viewer.client, async () => {
         const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
         const scope = scopeOf(model.name, filterBytes.finish());
         const settings = await readSettings(context, request.options, feedTokens, scope);
-        await this.#freshness.fresh(model, request.consistency, call);
-        await watch(parts, { ...kind.filterOf(request), scope, settings }, call);
+        await this.#freshness.fresh(model, request.consistency, viewer);
+        await watch(parts, { ...kind.filterOf(request), scope, settings }, viewer);
       }),
     );
   }

@@ -26,18 +26,19 @@ import {
 import { RemovalReason } from '../../gen/tallyback/common/v1/watch.ts';
 import { balance, figures, orders, statement, stock } from '../../projections/index.ts';
 import type { ApiContext } from '../context.ts';
-import type { BoundMethod } from '../handler.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { balanceOf, entryOf, lengthName, orderOf, stockOf, windowOf } from '../row-messages.ts';
 import { Places } from './places.ts';
 import { TableWatches } from './table-watches.ts';
+import type { WatchMethod } from './watch-method.ts';
 
+/** By the name that a browser asks for them by. */
 export interface Watches {
-  readonly balances: BoundMethod;
-  readonly statement: BoundMethod;
-  readonly orders: BoundMethod;
-  readonly windows: BoundMethod;
-  readonly stock: BoundMethod;
+  readonly balances: WatchMethod;
+  readonly statement: WatchMethod;
+  readonly orders: WatchMethod;
+  readonly windows: WatchMethod;
+  readonly stock: WatchMethod;
 }
 
 export function openWatches(context: ApiContext, freshness: Freshness): Watches {

@@ -135,7 +135,13 @@ export class FakeTables implements ReadModelReader {
     const through = this.#now(`projection:${model.name}`);
     const size = this.snapshotPage;
     this.openSnapshots++;
-    const close = (): void => void this.openSnapshots--;
+    let isOpen = true;
+    const close = (): void => {
+      if (isOpen) this.openSnapshots--;
+      isOpen = false;
+    };
+    // Also when nobody ever asked for a page.
+    signal.addEventListener('abort', close);
     async function* pages(): AsyncGenerator<readonly RowOf<C>[]> {
       try {
         for (let first = 0; first < rows.length; first += size) {

@@ -1,0 +1,34 @@
+/** A watch as it is served: over gRPC, and to browsers as an event stream. */
+import type { BoundMethod, Method, Rpc } from '../handler.ts';
+import { decoderOf } from '../handler.ts';
+import type { Waiting } from '../queries/consistency.ts';
+import type { Outlet } from './outlet.ts';
+
+/** Who watches, whatever the way. */
+export interface Viewer extends Outlet, Waiting {
+  /** Host of the client's end of the connection. */
+  readonly client: string;
+}
+
+export interface WatchMethod extends BoundMethod {
+  /**
+   * Reads an encoded request and gives what runs its watch, until the viewer's signal aborts or it ends by itself.
+   * Throws ApiError for a request that breaks the rules; nothing has happened then.
+   */
+  readonly prepare: (request: Uint8Array) => (viewer: Viewer) => Promise<void>;
+}
+
+export function watchMethod<Req, Res>(
+  rpc: Rpc,
+  method: Method<Req, Res, false, true>,
+  run: (request: Req, viewer: Viewer) => Promise<void>,
+): WatchMethod {
+  const decode = decoderOf(method);
+  return {
+    ...rpc.serverStream(method, run),
+    prepare(bytes) {
+      const request = decode(bytes);
+      return (viewer) => run(request, viewer);
+    },
+  };
+}
