@@ -147,6 +147,8 @@ async function snapshot<C extends Columns>(
   const total = setTimeout(late, limits.snapshotMs);
   const stall = setTimeout(late, limits.snapshotStallMs);
   try {
+    // Gone in the moment its turn came.
+    outlet.signal.throwIfAborted();
     const wanted: Filter<C> = { ...filter, ...now?.filter };
     const { through, incarnation, pages } = await reader.snapshot(model, wanted, reading.signal);
     taken(incarnation);
