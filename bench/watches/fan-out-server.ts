@@ -20,6 +20,7 @@ import * as messages from '../../src/api/watch/messages.ts';
 import type { Outlet } from '../../src/api/watch/outlet.ts';
 import { resumeTokens } from '../../src/api/watch/resume-token.ts';
 import { Semaphore } from '../../src/api/watch/semaphore.ts';
+import { Stamps } from '../../src/api/watch/stamps.ts';
 import { watch } from '../../src/api/watch/watch.ts';
 import { positionTokens } from '../../src/application/position-token.ts';
 import { sealWith } from '../../src/application/seal.ts';
@@ -120,8 +121,7 @@ function byWatches(): BoundMethod {
     model: balance,
     feed,
     encoder,
-    tokens,
-    resumeTokens: feedTokens,
+    stamps: new Stamps({ tokens, resumeTokens: feedTokens, clock: common.clock }),
     limits: defaultLimits,
     snapshots,
   };
@@ -158,17 +158,13 @@ type Raw = ServerWritableStream<Buffer, Uint8Array>;
 function byPlainWrites(send: (streams: readonly Raw[], message: Uint8Array) => Promise<never>): BoundMethod {
   const { definition } = rpc.serverStream(AccountQueryServiceService.watchBalances, async () => undefined);
   const position = { commit: 100_000n, prepare: 100_000n };
-  const header = {
-    sequence: 100_000n,
-    positionToken: tokens.encode(position),
-    resumeToken: feedTokens.encode(scope, { position, incarnation: '1' }),
-    serverTime: new Date(),
-  };
+  const stamps = new Stamps({ tokens, resumeTokens: feedTokens, clock: () => new Date() });
+  const stamp = stamps.of(scope, { position, incarnation: '1' });
   const [event = new Uint8Array()] = encoder.encode([{ ...row, revision: position.commit }], () => true);
-  const message = messages.withHeader(header, event);
+  const message = messages.withHeader(1_000, stamp, event);
   const streams: Raw[] = [];
   const handler = (stream: Raw): void => {
-    stream.write(messages.withHeader(header, messages.caughtUp));
+    stream.write(messages.withHeader(1, stamp, messages.caughtUp));
     streams.push(stream);
     if (streams.length === watchers) send(streams, message).catch(console.error);
   };

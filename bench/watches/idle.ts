@@ -12,13 +12,8 @@ const connections = 20;
 const perSecond = 200;
 const loadSeconds = 5;
 
-interface Opened {
-  readonly watches: readonly Watch[];
-  close(): void;
-}
-
 /** Each of a member of its own, of whom nobody ever hears. */
-async function openMany(address: string, count: number): Promise<Opened> {
+async function openMany(address: string, count: number): Promise<{ close(): void }> {
   const clients = Array.from({ length: connections }, () => connect(AccountQueryServiceClient, address));
   const watches: Watch[] = [];
   const each = count / connections;
@@ -27,7 +22,12 @@ async function openMany(address: string, count: number): Promise<Opened> {
       for (let n = 0; n < each; n++) watches.push(await openWatch(client, [`idle-${c}-${n}`]));
     }),
   );
-  return { watches, close: () => clients.forEach((client) => client.close()) };
+  return {
+    close() {
+      for (const watch of watches) watch.cancel();
+      for (const client of clients) client.close();
+    },
+  };
 }
 
 interface Memory {

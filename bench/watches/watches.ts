@@ -7,7 +7,7 @@ import { stalled } from './stalled.ts';
 
 const parts: Readonly<Record<string, () => Promise<Result[]>>> = {
   latency: () => latency(3, 5, [200, 1_000]),
-  'fan-out': () => fanOut(5, 4, 50),
+  'fan-out': () => fanOut(5, 50),
   idle: () => idle(3, 10_000),
   stalled: () => stalled(5, 5, 20),
 };
