@@ -25,7 +25,7 @@ interface Rate {
 async function rate(way: 'watch' | 'beat' | 'flood', watchers: number): Promise<Rate> {
   const server = await serverOf(way, watchers);
   const clients = Array.from({ length: connections }, () => connect(Client, server.address));
-  let [count, bytes] = [0, 0];
+  const got = { count: 0, bytes: 0 };
   const { path, requestSerialize } = AccountQueryServiceService.watchBalances;
   // Not decoded: the client is to be as little in the way as it can.
   const streams = Array.from({ length: watchers }, (_, n) =>
@@ -39,22 +39,22 @@ async function rate(way: 'watch' | 'beat' | 'flood', watchers: number): Promise<
   for (const stream of streams) {
     stream?.on('error', () => undefined);
     stream?.on('data', (length: number) => {
-      count++;
-      bytes += length;
+      got.count++;
+      got.bytes += length;
     });
   }
   const delivered = async (more: number): Promise<void> => {
-    const until = count + more;
-    while (count < until) await pause(5);
+    const until = got.count + more;
+    while (got.count < until) await pause(5);
   };
   // A number and not a time: however slow the machine is just now, the code is to be compiled when it counts.
   await delivered(warmUp);
   const before = await server.usage();
-  [count, bytes] = [0, 0];
+  Object.assign(got, { count: 0, bytes: 0 });
   const start = performance.now();
   await delivered(measured);
   const elapsed = (performance.now() - start) / 1_000;
-  const [sent, size] = [count, bytes / count];
+  const [sent, size] = [got.count, got.bytes / got.count];
   const cpu = ((await server.usage()).cpu - before.cpu) / 1_000;
   for (const client of clients) client.close();
   await server.stop();

@@ -2,15 +2,16 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { AccountCommandServiceClient } from '../../src/gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
-import { median, openLoop } from '../measure.ts';
+import { median } from '../measure.ts';
 import { echo, type Served, tallyback } from '../processes.ts';
 import { adjustment, connect, unary } from '../requests.ts';
 import type { Result } from '../result.ts';
 import { openWatch, type Watch } from './watcher.ts';
 
 const connections = 20;
-const perSecond = 200;
-const loadSeconds = 5;
+/** A number and not a time, a few at a time: processor time is measured, however slow the machine is just now. */
+const commands = 1_000;
+const inFlight = 4;
 
 /** Each of a member of its own, of whom nobody ever hears. */
 async function openMany(address: string, count: number): Promise<{ close(): void }> {
@@ -51,22 +52,24 @@ async function memory(server: Served, count: number, then?: () => Promise<void>)
 
 /** Milliseconds of the server's processor time for a command, and all that follows from it. */
 async function perCommand(server: Served): Promise<number> {
-  const commands = connect(AccountCommandServiceClient, server.address);
-  const used = async (work: () => Promise<unknown>): Promise<number> => {
-    const { cpu } = await server.usage();
+  const accounts = connect(AccountCommandServiceClient, server.address);
+  const used = async (
+    work: () => Promise<unknown>,
+  ): Promise<{ readonly cpu: number; readonly ms: number }> => {
+    const [{ cpu }, start] = [await server.usage(), performance.now()];
     await work();
-    return (await server.usage()).cpu - cpu;
+    return { cpu: (await server.usage()).cpu - cpu, ms: performance.now() - start };
   };
-  const idle = await used(() => pause(loadSeconds * 1_000));
-  const busy = await used(async () => {
-    const answers: Promise<unknown>[] = [];
-    await openLoop(loadSeconds, perSecond, (n) => {
-      answers.push(unary(commands.adjustBalance.bind(commands), adjustment(`busy-${n % 1_000}`, sent++)));
-    });
-    await Promise.all(answers);
-  });
-  commands.close();
-  return (busy - idle) / (loadSeconds * perSecond);
+  // What heartbeats and leases cost meanwhile is not the command's.
+  const silent = await used(() => pause(3_000));
+  let left = commands;
+  const worker = async (): Promise<void> => {
+    while (left-- > 0)
+      await unary(accounts.adjustBalance.bind(accounts), adjustment(`busy-${sent % 1_000}`, sent++));
+  };
+  const busy = await used(() => Promise.all(Array.from({ length: inFlight }, worker)));
+  accounts.close();
+  return (busy.cpu - (silent.cpu * busy.ms) / silent.ms) / commands;
 }
 
 let sent = 0;

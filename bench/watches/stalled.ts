@@ -1,4 +1,5 @@
 /** What clients that have stopped reading cost those that read. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { AccountCommandServiceClient } from '../../src/gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import { latencies, type Latencies, median, openLoop } from '../measure.ts';
@@ -15,7 +16,10 @@ export async function stalled(rounds: number, seconds: number, each: number): Pr
   const readers = connect(AccountQueryServiceClient, server.address);
   let member = 0;
   const sentAt = new Map<string, number>();
-  const send = async (duration: number, rate: number): Promise<void> => {
+  const samples: number[] = [];
+  /** All of it has been told to all who read when this resolves. */
+  const send = async (duration: number, rate: number): Promise<Latencies> => {
+    samples.length = 0;
     const answers: Promise<unknown>[] = [];
     await openLoop(duration, rate, () => {
       const request = adjustment(`member-${member}`, member++);
@@ -23,13 +27,12 @@ export async function stalled(rounds: number, seconds: number, each: number): Pr
       answers.push(unary(commands.adjustBalance.bind(commands), request));
     });
     await Promise.all(answers);
+    while (samples.length < answers.length * each) await pause(20);
+    return latencies(samples);
   };
-  const samples: number[] = [];
-  let told = 0;
   const healthy = await Promise.all(Array.from({ length: each }, () => openWatch(readers)));
   for (const watch of healthy) {
     onBalance(watch, (name) => {
-      told++;
       samples.push(performance.now() - (sentAt.get(name) ?? NaN));
     });
   }
@@ -44,10 +47,7 @@ export async function stalled(rounds: number, seconds: number, each: number): Pr
     );
     // Enough to fill all that lies between a server and a client that does not read.
     await send(4, 500);
-    samples.length = 0;
-    await send(seconds, perSecond);
-    while (told < member * each) await new Promise((resolve) => setTimeout(resolve, 20));
-    const result = latencies(samples);
+    const result = await send(seconds, perSecond);
     for (const watch of asleep) watch.cancel();
     sleepers.close();
     return result;
