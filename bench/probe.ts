@@ -15,5 +15,7 @@ process.on('message', (request) => {
   const { rss, heapUsed, external } = process.memoryUsage();
   process.send?.({ cpu: (user + system) / 1_000, resident: rss, heap: heapUsed + external } satisfies Usage);
 });
+// A bench that fails leaves no servers behind.
+process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 // It must not keep a process from ending.
 process.channel?.unref();
