@@ -4,7 +4,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { commands } from './commands.ts';
 import { eventstoredb } from './eventstoredb.ts';
-import { latency } from './latency.ts';
+
 import { log } from './log.ts';
 import { realYear } from './real-year.ts';
 import { emmett } from './replay/emmett.ts';
@@ -12,6 +12,7 @@ import { replay } from './replay/replay.ts';
 import { rebuild } from './rebuild.ts';
 import type { Result } from './result.ts';
 import { snapshots } from './snapshots.ts';
+import { watches } from './watches/watches.ts';
 
 const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   commands: () => commands(5),
@@ -19,7 +20,7 @@ const scenarios: Readonly<Record<string, () => Promise<Result[]>>> = {
   replay,
   emmett: () => emmett(Number(process.env['BENCH_EMMETT_EVENTS'] ?? 30_000)),
   eventstoredb: () => eventstoredb(4, 200_000),
-  latency: () => latency(8),
+  watches,
   rebuild: () => rebuild(Number(process.env['BENCH_EVENTS'] ?? 150_000)),
   snapshots: () => snapshots(10_000),
   year: realYear,

@@ -239,7 +239,8 @@ export class ChangeFeed<C extends Columns> {
 
   /** What matches and lies after a position, if all of that is in memory. */
   #recent(subscriber: Subscriber<C>, position: Position): readonly Uint8Array[] | undefined {
-    const first = this.#segments.findIndex(({ through }) => comparePositions(through, position) > 0);
+    // From the end: nearly all want the last one.
+    const first = 1 + this.#segments.findLastIndex(({ through }) => comparePositions(through, position) <= 0);
     const oldest = this.#segments[first];
     if (!oldest || comparePositions(oldest.after, position) > 0) return undefined;
     const { matches, sees, scope } = subscriber;

@@ -1,8 +1,8 @@
 /**
  * Messages of watches, as bytes. All watches have one shape (header = 1, snapshot_started = 2, changes = 3,
  * snapshot_completed = 4, caught_up = 5, heartbeat = 6, reset = 7, fell_behind = 8; within changes rows = 1 and
- * removals = 2). A message is a header and an event one after the other, which protobuf allows: the header is made for
- * one client, the event once for however many get it. A test reads them with the generated types.
+ * removals = 2). A message is a header and an event one after the other, which protobuf allows: of the header only the
+ * sequence is one client's own, the rest of it and the event are made once for however many get it. A test reads them with the generated types.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import {
@@ -16,6 +16,7 @@ import {
 } from '../../gen/tallyback/common/v1/watch.ts';
 import { durationOf } from '../duration.ts';
 
+const varint = (field: number): number => field << 3;
 const lengthDelimited = (field: number): number => (field << 3) | 2;
 
 const nothing = new Uint8Array();
@@ -23,11 +24,37 @@ const nothing = new Uint8Array();
 const field = (number: number, bytes: Uint8Array): Uint8Array =>
   new BinaryWriter().uint32(lengthDelimited(number)).bytes(bytes).finish();
 
-/** The whole message. */
-export const withHeader = (header: WatchHeader, event: Uint8Array): Uint8Array => {
-  const bytes = field(1, WatchHeader.encode(header).finish());
-  return Buffer.concat([bytes, event], bytes.length + event.length);
-};
+/** All of a header but its sequence. */
+export const stamp = (header: Omit<WatchHeader, 'sequence'>): Uint8Array =>
+  WatchHeader.encode({ ...header, sequence: 0n }).finish();
+
+/** The whole message; `sequence` from 1 on. */
+export function withHeader(sequence: number, stamp: Uint8Array, event: Uint8Array): Uint8Array {
+  const headerLength = 1 + varintLength(sequence) + stamp.length;
+  const start = 1 + varintLength(headerLength);
+  const message = Buffer.allocUnsafe(start + headerLength + event.length);
+  message[0] = lengthDelimited(1);
+  writeVarint(message, 1, headerLength);
+  message[start] = varint(1);
+  const stamped = writeVarint(message, start + 1, sequence);
+  message.set(stamp, stamped);
+  message.set(event, stamped + stamp.length);
+  return message;
+}
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;
+  return length;
+}
+
+/** Answers where it ends. */
+function writeVarint(target: Buffer, at: number, value: number): number {
+  let [rest, end] = [value, at];
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) target[end++] = (rest % 0x80) | 0x80;
+  target[end++] = rest;
+  return end;
+}
 
 export const snapshotStarted = (generation: string): Uint8Array =>
   field(2, SnapshotStarted.encode({ generation }).finish());

@@ -1,6 +1,5 @@
 /** Writes the messages of one watch with their headers, no faster than the client reads. */
 import { status } from '@grpc/grpc-js';
-import type { PositionTokens } from '../../application/position-token.ts';
 import type { Position } from '../../eventstore/port.ts';
 import { ApiError, retryAfter } from '../errors.ts';
 import * as messages from './messages.ts';
@@ -8,10 +7,8 @@ import type { Outlet } from './outlet.ts';
 
 export interface SenderOptions {
   readonly outlet: Outlet;
-  readonly tokens: PositionTokens;
-  /** The token with which the watch can be taken up again after a position. */
-  readonly resumeToken: (position: Position) => string;
-  readonly clock: () => Date;
+  /** What all messages of now have in their headers; with a position, everything up to there has been told with it. */
+  readonly stamp: (through: Position | undefined) => Uint8Array;
   /** Milliseconds a client may take nothing. */
   readonly stallMs: number;
   /** Called after every message. */
@@ -25,7 +22,7 @@ export const slowConsumer = (what: string): ApiError =>
 
 export class Sender {
   readonly #options: SenderOptions;
-  #sequence = 0n;
+  #sequence = 0;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -33,14 +30,8 @@ export class Sender {
 
   /** With `through`, everything up to there has been told with this. */
   async send(event: Uint8Array, through?: Position, signal = this.#options.outlet.signal): Promise<void> {
-    const { outlet, tokens, resumeToken, clock, sent } = this.#options;
-    const header = {
-      sequence: ++this.#sequence,
-      positionToken: through ? tokens.encode(through) : '',
-      resumeToken: through ? resumeToken(through) : '',
-      serverTime: clock(),
-    };
-    const keepsUp = outlet.write(messages.withHeader(header, event));
+    const { outlet, stamp, sent } = this.#options;
+    const keepsUp = outlet.write(messages.withHeader(++this.#sequence, stamp(through), event));
     sent();
     if (!keepsUp) await this.#room(signal);
   }

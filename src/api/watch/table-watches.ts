@@ -13,6 +13,7 @@ import type { Places } from './places.ts';
 import { resumeTokens, scopeOf } from './resume-token.ts';
 import { Semaphore } from './semaphore.ts';
 import { readSettings } from './settings.ts';
+import { Stamps } from './stamps.ts';
 import { type WatchMethod, watchMethod } from './watch-method.ts';
 import { watch } from './watch.ts';
 
@@ -57,7 +58,7 @@ export class TableWatches {
       model,
       encoder,
       feed,
-      resumeTokens: feedTokens,
+      stamps: new Stamps({ ...context, resumeTokens: feedTokens }),
       snapshots: this.#snapshots,
     };
     return watchMethod(context.rpc, kind.method, (request, viewer) =>

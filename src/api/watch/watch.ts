@@ -18,7 +18,6 @@
  * Heartbeat, and the last of a run of changes.
  */
 import { status } from '@grpc/grpc-js';
-import type { PositionTokens } from '../../application/position-token.ts';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
 import type { Columns, ReadModel } from '../../projections/engine/read-model.ts';
@@ -31,10 +30,11 @@ import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import { type ChangeFeed, OtherIncarnation } from './change-feed.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
-import type { Moment, ResumeTokens } from './resume-token.ts';
+import type { Moment } from './resume-token.ts';
 import type { Semaphore } from './semaphore.ts';
 import { Sender, slowConsumer } from './sender.ts';
 import type { WatchSettings } from './settings.ts';
+import type { Stamps } from './stamps.ts';
 
 /** What all watches of a read model share. */
 export interface WatchParts<C extends Columns> {
@@ -43,9 +43,7 @@ export interface WatchParts<C extends Columns> {
   readonly encoder: ChangeEncoder<C>;
   readonly reader: ReadModelReader;
   readonly progress: Pick<Progress, 'through'>;
-  readonly tokens: PositionTokens;
-  readonly resumeTokens: ResumeTokens;
-  readonly clock: () => Date;
+  readonly stamps: Stamps;
   readonly limits: ApiLimits;
   readonly snapshots: Semaphore;
 }
@@ -73,9 +71,7 @@ export async function watch<C extends Columns>(
   const silence = new Silence(plan.settings.heartbeatMs);
   const sender = new Sender({
     outlet,
-    tokens: parts.tokens,
-    resumeToken: (position) => parts.resumeTokens.encode(plan.scope, { position, incarnation }),
-    clock: parts.clock,
+    stamp: (through) => parts.stamps.of(plan.scope, through && { position: through, incarnation }),
     stallMs: parts.limits.writeStallMs,
     sent: () => silence.broken(),
   });

@@ -1,0 +1,137 @@
+/**
+ * From a command to the message on an open watch that tells of it, at a fixed rate: directly and by way of a policy; on one
+ * instance, and between two on one Postgres, of which one projects and the other has to find out.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { AccountCommandServiceClient } from '../../src/gen/tallyback/account/v1/account_command_service.ts';
+import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
+import { OrderCommandServiceClient } from '../../src/gen/tallyback/order/v1/order_command_service.ts';
+import { startPostgres } from '../../src/operations/postgres/index.ts';
+import { latencies, type Latencies, median, openLoop } from '../measure.ts';
+import { echo, type Served, tallybackOn } from '../processes.ts';
+import { adjustment, connect, order, publishProgramme, unary } from '../requests.ts';
+import type { Result } from '../result.ts';
+import { onBalance, openWatch } from './watcher.ts';
+
+/** How long what a round has sent may be on its way after the last command. */
+const longestWait = 30_000;
+
+type Kind = 'direct' | 'policy';
+
+interface Way {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly commands: Served;
+  readonly watch: Served;
+}
+
+export interface Latency {
+  readonly fromSending: Latencies;
+  readonly fromReceipt: Latencies;
+}
+
+let orders = 0;
+
+/** Sends for a second, to warm up, and then measures for `seconds`. Throws if a change never comes. */
+export async function measure(
+  { kind, commands, watch: watched }: Omit<Way, 'name'>,
+  seconds: number,
+  perSecond: number,
+): Promise<Latency> {
+  const accounts = connect(AccountCommandServiceClient, commands.address);
+  const trackers = connect(OrderCommandServiceClient, commands.address);
+  const queries = connect(AccountQueryServiceClient, watched.address);
+  const send = (member: string, n: number): Promise<unknown> =>
+    kind === 'direct'
+      ? unary(accounts.adjustBalance.bind(accounts), adjustment(member, n))
+      : unary(trackers.trackOrder.bind(trackers), { ...order(orders++), member });
+
+  const told = new Map<string, number>();
+  const watch = await openWatch(queries);
+  onBalance(watch, (member) => told.set(member, told.get(member) ?? performance.now()));
+
+  // Every command is for a member of its own, so that each message answers one; nothing about it is in a memory yet.
+  const run = randomUUID();
+  const sent: { readonly member: string; readonly at: number; receipt: number }[] = [];
+  const answers: Promise<unknown>[] = [];
+  await openLoop(1 + seconds, perSecond, (n) => {
+    const command = { member: `${run}-${n}`, at: performance.now(), receipt: NaN };
+    // The first second warms up.
+    if (n >= perSecond) sent.push(command);
+    answers.push(send(command.member, n).then(() => (command.receipt = performance.now())));
+  });
+  await Promise.all(answers);
+  const last = performance.now();
+  while (sent.some(({ member }) => !told.has(member))) {
+    if (performance.now() - last > longestWait) throw new Error('some changes never came');
+    await pause(20);
+  }
+  watch.cancel();
+  for (const client of [accounts, trackers, queries]) client.close();
+  const since = (from: 'at' | 'receipt'): Latencies =>
+    latencies(sent.map((command) => (told.get(command.member) ?? NaN) - command[from]));
+  return { fromSending: since('at'), fromReceipt: since('receipt') };
+}
+
+export async function latency(rounds: number, seconds: number, rates: readonly number[]): Promise<Result[]> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'tallyback-bench-'));
+  const postgres = await startPostgres({ dataDir });
+  const projects = await tallybackOn(postgres.url, ['api', 'projector', 'policies']);
+  const serves = await tallybackOn(postgres.url, ['api']);
+  const bare = await echo();
+  await publishProgramme(projects.address);
+
+  const places = [
+    ['one instance', projects, projects],
+    ['from the instance that projects to another', projects, serves],
+    ['to the instance that projects from another', serves, projects],
+  ] as const;
+  const kinds = [
+    ['adjustment → message', 'direct'],
+    ['order → policy → message', 'policy'],
+  ] as const;
+  const ways: readonly Way[] = [
+    { name: 'echo', kind: 'direct', commands: bare, watch: bare },
+    ...kinds.flatMap(([what, kind]) =>
+      places.map(([where, commands, watch]) => ({ name: `${what}, ${where}`, kind, commands, watch })),
+    ),
+  ];
+
+  const results: Result[] = [];
+  for (const perSecond of rates) {
+    const measured = new Map<Way, Latency[]>();
+    // In turns, so that what else the machine does meets all.
+    for (let round = 0; round < rounds; round++) {
+      for (const way of ways)
+        measured.set(way, [...(measured.get(way) ?? []), await measure(way, seconds, perSecond)]);
+    }
+    const middle = (way: Way | undefined, of: (one: Latency) => number): number =>
+      median((way ? (measured.get(way) ?? []) : []).map(of));
+    const [limit, ...ours] = ways;
+    const peer = {
+      name: 'grpc-js echo',
+      value: middle(limit, ({ fromSending }) => fromSending.p50),
+      unit: `ms, p99 ${middle(limit, ({ fromSending }) => fromSending.p99).toFixed(1)} ms`,
+    };
+    for (const way of ours) {
+      const p99 = middle(way, ({ fromSending }) => fromSending.p99).toFixed(1);
+      const receipt = middle(way, ({ fromReceipt }) => fromReceipt.p50).toFixed(1);
+      const receipt99 = middle(way, ({ fromReceipt }) => fromReceipt.p99).toFixed(1);
+      results.push({
+        name: `${way.name}, ${perSecond}/s`,
+        value: middle(way, ({ fromSending }) => fromSending.p50),
+        unit: 'ms p50',
+        peer,
+        note: `p99 ${p99} ms; from the receipt p50 ${receipt} ms, p99 ${receipt99} ms`,
+      });
+    }
+  }
+  await Promise.all([projects.stop(), serves.stop(), bare.stop()]);
+  await postgres.stop();
+  await rm(dataDir, { recursive: true, force: true });
+  return results;
+}

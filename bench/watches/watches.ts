@@ -1,0 +1,24 @@
+/** Live reads: how fast, to how many, at what price. `BENCH_WATCHES` names parts of it. */
+import type { Result } from '../result.ts';
+import { fanOut } from './fan-out.ts';
+import { idle } from './idle.ts';
+import { latency } from './latency.ts';
+import { stalled } from './stalled.ts';
+
+const parts: Readonly<Record<string, () => Promise<Result[]>>> = {
+  latency: () => latency(3, 5, [200, 1_000]),
+  'fan-out': () => fanOut(5, 50),
+  idle: () => idle(3, 10_000),
+  stalled: () => stalled(5, 5, 20),
+};
+
+export async function watches(): Promise<Result[]> {
+  const chosen = process.env['BENCH_WATCHES']?.split(',') ?? Object.keys(parts);
+  const results: Result[] = [];
+  for (const name of chosen) {
+    const part = parts[name];
+    if (!part) throw new Error(`there is no part ${name}; there are ${Object.keys(parts).join(', ')}`);
+    results.push(...(await part()));
+  }
+  return results;
+}
