@@ -3,7 +3,7 @@ import type { CommandBus } from '../application/commands.ts';
 import type { PositionTokens } from '../application/position-token.ts';
 import type { Seal } from '../application/seal.ts';
 import type { RefusedRecords } from '../application/refused-records.ts';
-import type { Position } from '../eventstore/port.ts';
+import type { EventStore, Position } from '../eventstore/port.ts';
 import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { Progress, ReadModelReader } from '../projections/engine/reading.ts';
 import type { Rpc } from './handler.ts';
@@ -15,6 +15,8 @@ export interface ApiDependencies {
   readonly progress: Progress;
   /** The end of the log now. */
   readonly head: () => Promise<Position>;
+  /** The log itself, for the event feed; nothing else reads it. */
+  readonly subscribe: EventStore['subscribe'];
   readonly tokens: PositionTokens;
   /** Of resume tokens. */
   readonly seal: Seal;

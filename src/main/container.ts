@@ -223,6 +223,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         reader: readModelReader(await get(parts.pool), projections.catalog),
         progress: projections.progress,
         head: () => store.head(),
+        subscribe: (options) => store.subscribe(options),
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
         seal: await get(parts.seal),

@@ -1,4 +1,4 @@
-/** The watches of read models there are. */
+/** The watches there are. */
 import {
   AccountQueryServiceService as accountMethods,
   Balance,
@@ -29,6 +29,8 @@ import type { ApiContext } from '../context.ts';
 import type { BoundMethod } from '../handler.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { balanceOf, entryOf, lengthName, orderOf, stockOf, windowOf } from '../row-messages.ts';
+import { eventWatch } from './event-feed.ts';
+import { leaderboardWatch } from './leaderboard-watch.ts';
 import { Places } from './places.ts';
 import { TableWatches } from './table-watches.ts';
 
@@ -37,7 +39,9 @@ export interface Watches {
   readonly statement: BoundMethod;
   readonly orders: BoundMethod;
   readonly windows: BoundMethod;
+  readonly leaderboard: BoundMethod;
   readonly stock: BoundMethod;
+  readonly events: BoundMethod;
 }
 
 export function openWatches(context: ApiContext, freshness: Freshness): Watches {
@@ -98,6 +102,7 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
       scopeOf: WatchWindowsRequest,
       encode: (row) => Window.encode(windowOf(row)).finish(),
     }),
+    leaderboard: leaderboardWatch(context, freshness, places),
     stock: tables.bind({
       method: itemMethods.watchStock,
       model: stock,
@@ -110,5 +115,6 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
       scopeOf: WatchStockRequest,
       encode: (row) => Stock.encode(stockOf(row)).finish(),
     }),
+    events: eventWatch(context, places),
   };
 }
