@@ -118,7 +118,7 @@ interface Rest {
   readonly caughtUp: boolean;
 }
 
-/** One client's place in the log. A batch is fetched when the one before has been sent, and not sooner. */
+/** One client's place in the log. What is there is fetched when what came before has been sent, and not sooner. */
 class LogSubscription implements Subscription {
   /** The log is what it is: nothing can be behind it. */
   readonly behindFor = undefined;
@@ -155,6 +155,8 @@ class LogSubscription implements Subscription {
     this.#rest = left.length > 0 ? { ...this.#rest, events: left } : undefined;
     this.#through = left.length > 0 ? (events[fitting.length - 1]?.position ?? this.#through) : through;
     this.#caughtUp = caughtUp && left.length === 0;
+    // What is not there yet is waited for: one batch at most comes of that while the client does not read.
+    if (this.#caughtUp) this.#fetch();
     return {
       events: fitting.length > 0 ? [messages.changes(fitting)] : [],
       through: this.#through,
