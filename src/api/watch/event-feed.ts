@@ -1,6 +1,7 @@
 /** The event feed: the log as something to watch. */
 import { status } from '@grpc/grpc-js';
-import { eventCodecs } from '../../domain/events.ts';
+import { shortTypeName, storedTypeName } from '../../domain/codec.ts';
+import { eventCodecs, type EventType } from '../../domain/events.ts';
 import {
   comparePositions,
   type EventStore,
@@ -55,7 +56,7 @@ export function eventWatch(context: ApiContext, places: Places): BoundMethod {
       id,
       stream,
       revision: BigInt(revision),
-      type,
+      type: shortTypeName(type),
       dataJson: omitted ? '' : data,
       recordedAt,
       positionToken: tokens.encode(position),
@@ -68,30 +69,29 @@ export function eventWatch(context: ApiContext, places: Places): BoundMethod {
   return context.rpc.serverStream(methods.watchEvents, (request, call) =>
     places.in(call.client, async () => {
       const { fromBeginning } = request;
-      const types = [...new Set(request.types)].toSorted();
-      refuseUnknown(request.types);
+      const types = [...new Set(request.types.map(knownType))].toSorted();
       const named = { types, fromBeginning: false, options: undefined };
       const scope = scopeOf(feed, WatchEventsRequest.encode(named).finish());
       const asked = await readSettings(context, request.options, feedTokens, scope);
-      const watched = watchedLog({ ...view, types: new Set(types), fromBeginning });
+      const watched = watchedLog({ ...view, types: new Set(types.map(storedTypeName)), fromBeginning });
       await watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, call);
     }),
   );
 }
 
-function refuseUnknown(types: readonly string[]): void {
-  for (const [n, type] of types.entries()) {
-    // A filter that never matches would look like a quiet log.
-    if (!Object.hasOwn(eventCodecs, type))
-      throw invalidArgument('EVENT_TYPE_UNKNOWN', 'there is no event type of that name', `types[${n}]`);
-  }
+const isEventType = (name: string): name is EventType => Object.hasOwn(eventCodecs, name);
+
+function knownType(name: string, index: number): EventType {
+  if (isEventType(name)) return name;
+  // A filter that never matches would look like a quiet log.
+  throw invalidArgument('EVENT_TYPE_UNKNOWN', 'there is no event type of that name', `types[${index}]`);
 }
 
 interface LogView {
   readonly head: () => Promise<Position>;
   readonly subscribe: EventStore['subscribe'];
   readonly encode: (event: RecordedEvent) => Uint8Array;
-  /** Empty: all. */
+  /** As they are stored; empty: all. */
   readonly types: ReadonlySet<string>;
   readonly fromBeginning: boolean;
 }

@@ -1,7 +1,9 @@
 /**
- * One watch: a snapshot, then changes for as long as the client stays.
+ * One watch: a snapshot, then changes for as long as the client stays. What is watched (watched.ts) is the rows of a table,
+ * a ranking or the log.
  *
- *   begin        a resume token → following; changes only → following; else → snapshot
+ *   begin        a resume token → following; changes only → following; else → snapshot. A ranking always begins with a
+ *                snapshot, the log with none
  *   snapshot     waits for its turn; SnapshotStarted, changes*, SnapshotCompleted → following
  *   following    changes …; CaughtUp at the first end; FellBehind when the client or the read model does not keep up,
  *                and CaughtUp when that is over; Heartbeat in silence
@@ -12,7 +14,7 @@
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
  * nothing is fetched for it; when it reads again it gets rows as they are then. A snapshot holds a database
- * connection, so it is the one thing a client may not stall for long.
+ * connection (of a table), so it is the one thing a client may not stall for long.
  *
  * Tokens are in every message after which all changes up to them have been sent: SnapshotCompleted, CaughtUp,
  * Heartbeat, and the last of a run of changes.
