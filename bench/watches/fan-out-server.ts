@@ -22,6 +22,7 @@ import { resumeTokens } from '../../src/api/watch/resume-token.ts';
 import { Semaphore } from '../../src/api/watch/semaphore.ts';
 import { Stamps } from '../../src/api/watch/stamps.ts';
 import { watch } from '../../src/api/watch/watch.ts';
+import { watchedTable } from '../../src/api/watch/watched-table.ts';
 import { positionTokens } from '../../src/application/position-token.ts';
 import { sealWith } from '../../src/application/seal.ts';
 import type { Position } from '../../src/eventstore/port.ts';
@@ -149,7 +150,8 @@ function byWatches(): BoundMethod {
       room: (signal) => call.room(signal),
       cutOff: () => call.cutOff(),
     };
-    await watch(parts, { filter: {}, scope, settings }, outlet);
+    const watched = watchedTable(parts, { filter: {} }, scope);
+    await watch(parts, { watched, scope, settings }, outlet);
   });
 }
 

@@ -17,6 +17,8 @@ export interface ApiDependencies {
   readonly streams: Pick<EventStore, 'readStream'>;
   /** The end of the log now. */
   readonly head: () => Promise<Position>;
+  /** The log itself, for the event feed; nothing else reads it. */
+  readonly subscribe: EventStore['subscribe'];
   readonly tokens: PositionTokens;
   /** Of resume tokens. */
   readonly seal: Seal;

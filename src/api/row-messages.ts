@@ -1,6 +1,10 @@
 /** The rows that both queries and watches send, as messages. */
 import type { Balance, StatementEntry } from '../gen/tallyback/account/v1/account_query_service.ts';
-import { type Window, WindowLength } from '../gen/tallyback/figures/v1/figures_query_service.ts';
+import {
+  type LeaderboardRow,
+  type Window,
+  WindowLength,
+} from '../gen/tallyback/figures/v1/figures_query_service.ts';
 import type { Stock } from '../gen/tallyback/item/v1/item_query_service.ts';
 import {
   documentKindFromJSON,
@@ -9,6 +13,7 @@ import {
 } from '../gen/tallyback/order/v1/order_query_service.ts';
 import type { BalanceRow } from '../projections/balance/balance.ts';
 import type { FiguresRow } from '../projections/figures/figures.ts';
+import type { LeaderboardRow as LeaderRow } from '../projections/leaderboard/leaderboard.ts';
 import type { OrderRow } from '../projections/orders/orders.ts';
 import type { StatementRow } from '../projections/statement/statement.ts';
 import type { StockRow } from '../projections/stock/stock.ts';
@@ -103,4 +108,12 @@ export const windowOf = (row: FiguresRow): Window => ({
   clawedMinor: row.clawed_minor,
   orphanLines: row.orphan_lines,
   orphanUnits: row.orphan_units,
+});
+
+/** Of the row that is so many places from the top. */
+export const placeOf = ({ subject, currency, score }: LeaderRow, index: number): LeaderboardRow => ({
+  rank: index + 1,
+  subject,
+  currency,
+  score,
 });

@@ -10,6 +10,10 @@ interface Codec {
 
 export const storedTypeName = (type: EventType): string => prefix + type;
 
+/** The name without the package, also of a type that only a newer version knows. */
+export const shortTypeName = (storedType: string): string =>
+  storedType.startsWith(prefix) ? storedType.slice(prefix.length) : storedType;
+
 const codecs = new Map<string, { readonly type: EventType; readonly codec: Codec }>(
   Object.entries(eventCodecs).map(([type, codec]) => [prefix + type, { type: type as EventType, codec }]),
 );

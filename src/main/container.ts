@@ -221,6 +221,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         progress: projections.progress,
         streams: store,
         head: () => store.head(),
+        subscribe: (options) => store.subscribe(options),
         countEvents: (after, head) => countEvents(configuration, after, head),
         tokens: await get(parts.tokens),
         seal: await get(parts.seal),

@@ -178,7 +178,7 @@ test.each(['v1', 'v1alpha'])('reflection (%s) lists the services and describes t
   const services = Object.entries(loadFileDescriptorSetFromBuffer(descriptorBytes))
     .filter(([name, definition]) => name.startsWith('tallyback.') && !('format' in definition))
     .map(([name]) => name);
-  expect(services).toHaveLength(12);
+  expect(services).toHaveLength(13);
   for (const name of services) expect(list).toContain(name);
   expect(file).toContain('WatchBalances');
   call.end();

@@ -15,6 +15,8 @@ import {
   ListStatementRequest,
   WatchBalancesRequest,
 } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
+import { BalanceAdjusted } from '../../src/gen/tallyback/events/v1/account.ts';
+import { WatchEventsRequest } from '../../src/gen/tallyback/feed/v1/event_feed_service.ts';
 import { type Connection, connect } from '../../src/main/client/connect.ts';
 import { awaitEffects } from '../../src/main/client/effects.ts';
 import { unary } from '../../src/main/client/unary.ts';
@@ -165,6 +167,40 @@ describe.each(servedStores)('a server on $name', ({ start }) => {
       }
     }
   });
+
+  test(
+    'killed with SIGKILL while its events are followed: each comes once, in order, over all restarts',
+    { timeout: 120_000 },
+    async () => {
+      const member = randomUUID();
+      const ids = [0, 1].map((round) => Array.from({ length: 30 }, (_, n) => `r${round}-${n}`));
+      const seen: unknown[] = [];
+      let resumeToken = '';
+      /** Follows until the last of all has come, or the server is gone. */
+      const follow = ({ events }: Connection): Promise<void> =>
+        new Promise((resolve) => {
+          const request = { types: ['BalanceAdjusted'], fromBeginning: true, options: { resumeToken } };
+          const feed = events.watchEvents(WatchEventsRequest.fromPartial(request));
+          feed.on('error', () => resolve());
+          feed.on('data', ({ header, event }) => {
+            for (const { dataJson } of event?.$case === 'changes' ? event.value.events : []) {
+              const data = BalanceAdjusted.fromJSON(JSON.parse(dataJson));
+              if (data.member === member) seen.push(data.adjustmentId);
+            }
+            resumeToken = header?.resumeToken || resumeToken;
+            if (seen.at(-1) === ids[1]?.at(-1)) feed.cancel();
+          });
+        });
+      for (const [round, batch] of ids.entries()) {
+        const { connection, end } = await serve(store.env);
+        const following = follow(connection);
+        for (const id of batch) await send(connection, credit(member, id));
+        if (round === 0) await end('SIGKILL');
+        await following;
+      }
+      expect(seen).toEqual(ids.flat());
+    },
+  );
 
   test('shows its projections, and rebuilds them, beside it and after it', { timeout: 120_000 }, async () => {
     const { connection, end } = await serve(store.env);

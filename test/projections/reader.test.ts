@@ -89,6 +89,9 @@ describe('one row, lists, pages', () => {
     });
     expect(leaders.rows.map(({ subject }) => subject)).toEqual(['b', 'a', 'c']);
     expect(leaders.next).toBeUndefined();
+    // Who compares two answers must know whether both are of the same making.
+    const changes = await reader.changes(leaderboard, {}, { position: leaders.through, key: undefined }, 1);
+    expect(leaders.incarnation).toBe(changes.incarnation);
 
     const days = await reader.list(figures, {
       filter: { length: 'day', start: { from: day(3), until: day(9) } },

@@ -1,6 +1,5 @@
 /** Trading figures and leaderboards. */
 import {
-  boardToJSON,
   FiguresQueryServiceService as methods,
   ListWindowsRequest,
 } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
@@ -8,12 +7,11 @@ import { figures } from '../../projections/figures/figures.ts';
 import { leaderboard } from '../../projections/leaderboard/leaderboard.ts';
 import type { ApiContext } from '../context.ts';
 import { bindService, type BoundService } from '../handler.ts';
-import { lengthName, windowOf } from '../row-messages.ts';
+import { lengthName, placeOf, windowOf } from '../row-messages.ts';
 import type { Watches } from '../watch/watches.ts';
 import type { Freshness } from './consistency.ts';
+import { leadersOf } from './leaders.ts';
 import { listPage } from './page.ts';
-
-const places = 10;
 
 export function figuresQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc } = context;
@@ -55,23 +53,15 @@ export function figuresQueries(context: ApiContext, freshness: Freshness, watche
     watchWindows: watches.windows,
 
     getLeaderboard: rpc.unary(methods.getLeaderboard, async (request, call) => {
-      const { board, merchant, month, limit, consistency } = request;
-      const { rows, served } = await freshness.answer(leaderboard, consistency, call, () =>
-        reader.list(leaderboard, {
-          filter: { board: boardToJSON(board), merchant, month },
-          limit: limit === 0 ? places : limit,
-          orderBy: [{ column: 'score', descending: true }, { column: 'subject' }, { column: 'currency' }],
-        }),
+      const { rows, served } = await freshness.answer(leaderboard, request.consistency, call, () =>
+        reader.list(leaderboard, leadersOf(request)),
       );
       return {
-        rows: rows.map(({ subject, currency, score }, index) => ({
-          rank: index + 1,
-          subject,
-          currency,
-          score,
-        })),
+        rows: rows.map(placeOf),
         read: served,
       };
     }),
+
+    watchLeaderboard: watches.leaderboard,
   });
 }

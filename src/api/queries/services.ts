@@ -1,6 +1,7 @@
 /** The query services, with their watches. */
+import { EventFeedServiceService as feedMethods } from '../../gen/tallyback/feed/v1/event_feed_service.ts';
 import type { ApiContext } from '../context.ts';
-import type { BoundService } from '../handler.ts';
+import { bindService, type BoundService } from '../handler.ts';
 import type { Watches } from '../watch/watches.ts';
 import { accountQueries } from './account.ts';
 import type { Freshness } from './consistency.ts';
@@ -22,5 +23,6 @@ export function queryServices(
     figuresQueries(context, fresh, watches),
     programmeQueries(context, fresh),
     systemService(context, fresh),
+    bindService(feedMethods, { watchEvents: watches.events }),
   ];
 }

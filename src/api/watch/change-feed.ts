@@ -24,7 +24,7 @@ import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
 import { matcher } from './matches.ts';
-import type { Moment } from './resume-token.ts';
+import { type Changes, OtherIncarnation, type SubscribeOptions, type Subscription } from './watched.ts';
 
 const pageRows = 1_024;
 /** Rows kept in memory, and so the most that one commit may change and still be served from there. */
@@ -34,11 +34,6 @@ const retryMs = 1_000;
 /** Rows read from the database for one subscriber at a time. */
 const catchUpRows = 256;
 
-/** The rows that a cursor speaks of are of another making: only a snapshot tells what is there. */
-export class OtherIncarnation extends Error {
-  override readonly name = 'OtherIncarnation';
-}
-
 interface Segment<C extends Columns> {
   readonly after: Position;
   readonly through: Position;
@@ -47,39 +42,16 @@ interface Segment<C extends Columns> {
   readonly encoded: Map<string, readonly Uint8Array[]>;
 }
 
-/** What there is to tell. */
-export interface Changes {
-  /** Events in order; none if nothing that matches changed. */
-  readonly events: readonly Uint8Array[];
-  /** Everything up to here is told with them; undefined in the middle of a flood. */
-  readonly through: Position | undefined;
-}
-
-export interface Subscription {
-  /** What has changed since the last call. Throws OtherIncarnation. */
-  take(): Promise<Changes>;
-  /** Has the feed look for changes although nobody reported any. */
-  poke(): void;
-  /** For how long the read model has been behind the log, in milliseconds; undefined if it keeps up. */
-  readonly behindFor: number | undefined;
-  end(): void;
-}
-
-export interface SubscribeOptions<C extends Columns> {
+export interface FeedOptions<C extends Columns> extends SubscribeOptions {
   /** On columns that never change in a row. */
   readonly filter: Filter<C>;
   /** Which of these rows the client is to see now. */
   readonly sees: Sees<C>;
   /** Names the filter and what is seen: those with the same name get the same bytes. */
   readonly scope: string;
-  readonly from: Moment;
-  /** Also wake when this is reached, although nothing that matches changed. */
-  readonly awaited: Position | undefined;
-  /** There may be something to take. */
-  readonly wake: () => void;
 }
 
-interface Subscriber<C extends Columns> extends SubscribeOptions<C> {
+interface Subscriber<C extends Columns> extends FeedOptions<C> {
   readonly matches: (row: RowOf<C>) => boolean;
   cursor: ChangeCursor;
   following: boolean;
@@ -132,7 +104,7 @@ export class ChangeFeed<C extends Columns> {
     });
   }
 
-  subscribe(options: SubscribeOptions<C>): Subscription {
+  subscribe(options: FeedOptions<C>): Subscription {
     const subscriber: Subscriber<C> = {
       ...options,
       matches: matcher<C>(options.filter),
@@ -233,7 +205,7 @@ export class ChangeFeed<C extends Columns> {
     subscriber.cursor = page.end ? { position: page.through, key: undefined } : page.cursor;
     return {
       events: this.#encoder.encode(page.rows, sees),
-      through: page.end ? page.through : undefined,
+      ...(page.end ? { through: page.through } : { through: undefined, more: 'now' }),
     };
   }
 

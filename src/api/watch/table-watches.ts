@@ -2,12 +2,11 @@
 import type { ReadConsistency } from '../../gen/tallyback/common/v1/consistency.ts';
 import type { WatchOptions } from '../../gen/tallyback/common/v1/watch.ts';
 import type { Columns, ReadModel } from '../../projections/engine/read-model.ts';
-import type { Filter } from '../../projections/engine/reading.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ApiContext } from '../context.ts';
 import type { Method } from '../handler.ts';
 import type { Freshness } from '../queries/consistency.ts';
-import { ChangeEncoder, type RowForm, type Sees } from './change-encoder.ts';
+import { ChangeEncoder, type RowForm } from './change-encoder.ts';
 import { ChangeFeed } from './change-feed.ts';
 import type { Places } from './places.ts';
 import { resumeTokens, scopeOf } from './resume-token.ts';
@@ -16,6 +15,7 @@ import { readSettings } from './settings.ts';
 import { Stamps } from './stamps.ts';
 import { type WatchMethod, watchMethod } from './watch-method.ts';
 import { watch } from './watch.ts';
+import { type TableView, watchedTable } from './watched-table.ts';
 
 interface WatchRequest {
   consistency: ReadConsistency | undefined;
@@ -26,10 +26,7 @@ interface WatchKind<C extends Columns, Req extends WatchRequest, Res> extends Ro
   readonly method: Method<Req, Res, false, true>;
   readonly model: ReadModel<C>;
   /** `filter` on columns that never change once they match; `now` on others. */
-  readonly filterOf: (request: Req) => {
-    readonly filter: Filter<C>;
-    readonly now?: { readonly filter: Filter<C>; readonly sees: Sees<C> };
-  };
+  readonly filterOf: (request: Req) => TableView<C>;
   /** The request's own encoding: without consistency and options it names the filter. */
   readonly scopeOf: { encode(request: Req): { finish(): Uint8Array } };
 }
@@ -53,21 +50,16 @@ export class TableWatches {
     const encoder = new ChangeEncoder<C>(kind);
     const feed = new ChangeFeed(model, encoder, { ...context, lagMs: context.limits.lagMs });
     const feedTokens = resumeTokens(context.seal, checkpointName(model));
-    const parts = {
-      ...context,
-      model,
-      encoder,
-      feed,
-      stamps: new Stamps({ ...context, resumeTokens: feedTokens }),
-      snapshots: this.#snapshots,
-    };
+    const table = { ...context, model, encoder, feed, snapshots: this.#snapshots };
+    const parts = { ...context, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
     return watchMethod(context.rpc, kind.method, (request, viewer) =>
       this.#places.in(viewer.client, async () => {
         const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
         const scope = scopeOf(model.name, filterBytes.finish());
         const settings = await readSettings(context, request.options, feedTokens, scope);
         await this.#freshness.fresh(model, request.consistency, viewer);
-        await watch(parts, { ...kind.filterOf(request), scope, settings }, viewer);
+        const watched = watchedTable(table, kind.filterOf(request), scope);
+        await watch(parts, { watched, scope, settings }, viewer);
       }),
     );
   }

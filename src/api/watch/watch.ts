@@ -1,7 +1,9 @@
 /**
- * One watch: a snapshot, then changes for as long as the client stays.
+ * One watch: a snapshot, then changes for as long as the client stays. What is watched (watched.ts) is the rows of a table,
+ * a ranking or the log.
  *
- *   begin        a resume token → following; changes only → following; else → snapshot
+ *   begin        a resume token → following; changes only → following; else → snapshot. A ranking always begins with a
+ *                snapshot, the log with none
  *   snapshot     waits for its turn; SnapshotStarted, changes*, SnapshotCompleted → following
  *   following    changes …; CaughtUp at the first end; FellBehind when the client or the read model does not keep up,
  *                and CaughtUp when that is over; Heartbeat in silence
@@ -12,7 +14,7 @@
  *
  * All that a subscriber owns is a cursor and what is in the stream's buffer. While the client does not read,
  * nothing is fetched for it; when it reads again it gets rows as they are then. A snapshot holds a database
- * connection, so it is the one thing a client may not stall for long.
+ * connection (of a table), so it is the one thing a client may not stall for long.
  *
  * Tokens are in every message after which all changes up to them have been sent: SnapshotCompleted, CaughtUp,
  * Heartbeat, and the last of a run of changes.
@@ -20,54 +22,35 @@
 import { status } from '@grpc/grpc-js';
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
-import type { Columns, ReadModel } from '../../projections/engine/read-model.ts';
-import type { Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
-import { checkpointName } from '../../projections/engine/storage.ts';
 import { jittered, pause, pauseUpTo } from '../edges.ts';
 import { ApiError } from '../errors.ts';
 import type { ApiLimits } from '../limits.ts';
-import type { ChangeEncoder, Sees } from './change-encoder.ts';
-import { type ChangeFeed, OtherIncarnation } from './change-feed.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 import type { Moment } from './resume-token.ts';
-import type { Semaphore } from './semaphore.ts';
 import { Sender, slowConsumer } from './sender.ts';
 import type { WatchSettings } from './settings.ts';
 import type { Stamps } from './stamps.ts';
+import { OtherIncarnation, type Watched } from './watched.ts';
 
-/** What all watches of a read model share. */
-export interface WatchParts<C extends Columns> {
-  readonly model: ReadModel<C>;
-  readonly feed: ChangeFeed<C>;
-  readonly encoder: ChangeEncoder<C>;
-  readonly reader: ReadModelReader;
-  readonly progress: Pick<Progress, 'through'>;
+/** What all watches of one kind share. */
+export interface WatchParts {
   readonly stamps: Stamps;
   readonly limits: ApiLimits;
-  readonly snapshots: Semaphore;
 }
 
-/** What one client wants to see. */
-export interface WatchPlan<C extends Columns> {
-  /** On columns that never change in a row. */
-  readonly filter: Filter<C>;
-  /** On others, as the database and as the feed apply it; absent: everything that passes `filter`. */
-  readonly now?: { readonly filter: Filter<C>; readonly sees: Sees<C> };
-  /** Names the two: see resume-token.ts. */
+/** What one client wants to see, and how. */
+export interface WatchPlan {
+  readonly watched: Watched;
+  /** Names what is watched: see resume-token.ts. */
   readonly scope: string;
   readonly settings: WatchSettings;
 }
 
 const nothing = (): void => undefined;
-const everything = (): boolean => true;
 
 /** Sends until the outlet's signal aborts; rejects with its reason, or why else the watch ends. */
-export async function watch<C extends Columns>(
-  parts: WatchParts<C>,
-  plan: WatchPlan<C>,
-  outlet: Outlet,
-): Promise<never> {
+export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet): Promise<never> {
   const silence = new Silence(plan.settings.heartbeatMs);
   const sender = new Sender({
     outlet,
@@ -81,11 +64,11 @@ export async function watch<C extends Columns>(
   try {
     for (;;) {
       try {
-        const begun = resets ? undefined : await begin(parts, plan);
+        const begun = resets ? undefined : await plan.watched.begin(plan.settings);
         const moment =
           begun ?? (await snapshot(parts, plan, outlet, sender, (taken) => (incarnation = taken)));
         incarnation = moment.incarnation;
-        await follow(parts, plan, outlet, sender, silence, moment, () => (resumes = false));
+        await follow(plan, outlet, sender, silence, moment, () => (resumes = false));
       } catch (error) {
         if (!(error instanceof OtherIncarnation)) throw error;
         if (plan.settings.failOnReset) throw outdated();
@@ -111,31 +94,14 @@ const outdated = (): ApiError =>
     'the read model was folded anew: watch again without a resume token',
   );
 
-/** Where to follow from without a snapshot; undefined: a snapshot is wanted. */
-async function begin<C extends Columns>(
-  { model, reader, progress }: WatchParts<C>,
-  { settings }: WatchPlan<C>,
-): Promise<Moment | undefined> {
-  const { resumeFrom, changesOnly } = settings;
-  if (!resumeFrom && !changesOnly) return undefined;
-  const position = await progress.through(checkpointName(model));
-  if (resumeFrom) {
-    // A log that was restored from a backup has never been where the client has been.
-    if (comparePositions(resumeFrom.position, position) > 0) throw new OtherIncarnation(model.name);
-    return resumeFrom;
-  }
-  const { incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
-  return { position, incarnation };
-}
-
-async function snapshot<C extends Columns>(
-  { reader, model, encoder, limits, snapshots }: WatchParts<C>,
-  { filter, now }: WatchPlan<C>,
+async function snapshot(
+  { limits }: WatchParts,
+  { watched }: WatchPlan,
   outlet: Outlet,
   sender: Sender,
   taken: (incarnation: string) => void,
 ): Promise<Moment> {
-  const leave = await snapshots.enter(outlet.signal);
+  const leave = await watched.turn?.(outlet.signal);
   const reading = new AbortController();
   const over = (): void => reading.abort(outlet.signal.reason);
   const late = (): void => reading.abort(slowConsumer('the snapshot'));
@@ -145,15 +111,14 @@ async function snapshot<C extends Columns>(
   try {
     // Gone in the moment its turn came.
     outlet.signal.throwIfAborted();
-    const wanted: Filter<C> = { ...filter, ...now?.filter };
-    const { through, incarnation, pages } = await reader.snapshot(model, wanted, reading.signal);
+    const { through, incarnation, pages } = await watched.snapshot(reading.signal);
     taken(incarnation);
     await sender.send(messages.snapshotStarted(incarnation), undefined, reading.signal);
     let count = 0;
-    for await (const rows of pages) {
+    for await (const { rowCount, events } of pages) {
       reading.signal.throwIfAborted();
-      count += rows.length;
-      for (const event of encoder.encode(rows, everything)) {
+      count += rowCount;
+      for (const event of events) {
         // The database's time is not the client's fault.
         stall.refresh();
         await sender.send(event, undefined, reading.signal);
@@ -172,13 +137,12 @@ async function snapshot<C extends Columns>(
     outlet.signal.removeEventListener('abort', over);
     // However it ended: the reader gives its connection back.
     reading.abort();
-    leave();
+    leave?.();
   }
 }
 
-async function follow<C extends Columns>(
-  { feed }: WatchParts<C>,
-  { filter, now, scope, settings }: WatchPlan<C>,
+async function follow(
+  { watched, settings }: WatchPlan,
   outlet: Outlet,
   sender: Sender,
   silence: Silence,
@@ -189,10 +153,7 @@ async function follow<C extends Columns>(
   const { notCaughtUpBefore, conflationMs, heartbeatMs } = settings;
   let changed = true;
   let wake = nothing;
-  const subscription = feed.subscribe({
-    filter,
-    sees: now?.sees ?? everything,
-    scope,
+  const subscription = watched.subscribe({
     from,
     awaited: notCaughtUpBefore,
     wake() {
@@ -206,9 +167,9 @@ async function follow<C extends Columns>(
 
   let said: 'nothing' | 'caught up' | 'fell behind' = 'nothing';
   /** Says whether what was sent is all there is, when that has become otherwise. */
-  const tell = async (through: Position | undefined): Promise<void> => {
+  const tell = async (through: Position | undefined, isAll: boolean): Promise<void> => {
     const { behindFor } = subscription;
-    if (behindFor !== undefined || !through) {
+    if (behindFor !== undefined || !through || !isAll) {
       // Who is just beginning has much to read, and is not behind for that.
       if (said === 'fell behind' || (said === 'nothing' && behindFor === undefined)) return;
       said = 'fell behind';
@@ -233,13 +194,13 @@ async function follow<C extends Columns>(
       if (!changed) subscription.poke();
       else if (said !== 'nothing' && conflationMs > 0) await pause(conflationMs, signal);
       changed = false;
-      const { events, through } = await subscription.take();
+      const { events, through, more } = await subscription.take();
       begun();
       signal.throwIfAborted();
       await sender.sendAll(events, through);
-      await tell(through);
-      if (!through) changed = true;
-      else if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);
+      await tell(through, more === undefined);
+      if (more === 'now') changed = true;
+      if (through && silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);
     }
   } finally {
     silence.onSilence = nothing;

@@ -1,4 +1,4 @@
-/** The watches of read models there are. */
+/** The watches there are. */
 import {
   AccountQueryServiceService as accountMethods,
   Balance,
@@ -28,6 +28,8 @@ import { balance, figures, orders, statement, stock } from '../../projections/in
 import type { ApiContext } from '../context.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { balanceOf, entryOf, lengthName, orderOf, stockOf, windowOf } from '../row-messages.ts';
+import { eventWatch } from './event-feed.ts';
+import { leaderboardWatch } from './leaderboard-watch.ts';
 import { Places } from './places.ts';
 import { TableWatches } from './table-watches.ts';
 import type { WatchMethod } from './watch-method.ts';
@@ -38,7 +40,9 @@ export interface Watches {
   readonly statement: WatchMethod;
   readonly orders: WatchMethod;
   readonly windows: WatchMethod;
+  readonly leaderboard: WatchMethod;
   readonly stock: WatchMethod;
+  readonly events: WatchMethod;
 }
 
 export function openWatches(context: ApiContext, freshness: Freshness): Watches {
@@ -99,6 +103,7 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
       scopeOf: WatchWindowsRequest,
       encode: (row) => Window.encode(windowOf(row)).finish(),
     }),
+    leaderboard: leaderboardWatch(context, freshness, places),
     stock: tables.bind({
       method: itemMethods.watchStock,
       model: stock,
@@ -111,5 +116,6 @@ export function openWatches(context: ApiContext, freshness: Freshness): Watches 
       scopeOf: WatchStockRequest,
       encode: (row) => Stock.encode(stockOf(row)).finish(),
     }),
+    events: eventWatch(context, places),
   };
 }

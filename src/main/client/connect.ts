@@ -2,6 +2,7 @@
 import { Channel, credentials, type ChannelOptions } from '@grpc/grpc-js';
 import { AccountCommandServiceClient } from '../../gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../gen/tallyback/account/v1/account_query_service.ts';
+import { EventFeedServiceClient } from '../../gen/tallyback/feed/v1/event_feed_service.ts';
 import { FiguresQueryServiceClient } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
 import { IngestServiceClient } from '../../gen/tallyback/ingest/v1/ingest_service.ts';
 import { ItemCommandServiceClient } from '../../gen/tallyback/item/v1/item_command_service.ts';
@@ -24,6 +25,7 @@ const channelOptions: ChannelOptions = {
 export interface Connection {
   readonly accountCommands: AccountCommandServiceClient;
   readonly accounts: AccountQueryServiceClient;
+  readonly events: EventFeedServiceClient;
   readonly figures: FiguresQueryServiceClient;
   readonly ingest: IngestServiceClient;
   readonly itemCommands: ItemCommandServiceClient;
@@ -43,6 +45,7 @@ export function connect(target: string): Connection {
   return {
     accountCommands: new AccountCommandServiceClient(target, secrets, shared),
     accounts: new AccountQueryServiceClient(target, secrets, shared),
+    events: new EventFeedServiceClient(target, secrets, shared),
     figures: new FiguresQueryServiceClient(target, secrets, shared),
     ingest: new IngestServiceClient(target, secrets, shared),
     itemCommands: new ItemCommandServiceClient(target, secrets, shared),

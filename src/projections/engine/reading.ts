@@ -16,6 +16,8 @@ export interface Page<C extends Columns> {
   /** Key to go on after; undefined on the last page. */
   readonly next: Key | undefined;
   readonly through: Position;
+  /** Of the table that was read: see ChangePage. */
+  readonly incarnation: string;
 }
 
 /** Where a reader of changes stands: everything up to `position`, and of that position's rows those up to `key`. */

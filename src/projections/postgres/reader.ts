@@ -67,7 +67,8 @@ class PostgresReader implements ReadModelReader {
     const page = await this.#page(model, parameters, conditions, order, options.limit);
     const last = page.rows.at(-1);
     const next = page.more && last && orderBy.length === 0 ? keyOf(model.table.key, last.row) : undefined;
-    return { rows: page.rows.map(({ row }) => row), next, through: page.through };
+    const { through, incarnation } = page;
+    return { rows: page.rows.map(({ row }) => row), next, through, incarnation };
   }
 
   snapshot<C extends Columns>(

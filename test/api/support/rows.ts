@@ -1,5 +1,6 @@
 /** Rows of read models. */
 import type { FiguresRow } from '../../../src/projections/figures/figures.ts';
+import type { LeaderboardRow } from '../../../src/projections/leaderboard/leaderboard.ts';
 import type { OrderRow } from '../../../src/projections/orders/orders.ts';
 import type { StockRow } from '../../../src/projections/stock/stock.ts';
 import { noon } from './requests.ts';
@@ -58,4 +59,18 @@ export const figuresRow = (start: Date): FiguresRow => ({
   clawed_minor: 0n,
   orphan_lines: 0n,
   orphan_units: 0n,
+});
+
+export const leaderRow = (
+  subject: string,
+  score: bigint,
+  changes: Partial<LeaderboardRow> = {},
+): LeaderboardRow => ({
+  board: 'BOARD_MEMBERS_BY_REBATE',
+  merchant: 'shop',
+  month: '',
+  subject,
+  currency: 'EUR',
+  score,
+  ...changes,
 });

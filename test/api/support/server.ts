@@ -16,6 +16,7 @@ import { logStart, type Position } from '../../../src/eventstore/port.ts';
 import { AccountCommandServiceClient } from '../../../src/gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../../src/gen/tallyback/account/v1/account_query_service.ts';
 import { ProjectionAdminServiceClient } from '../../../src/gen/tallyback/admin/v1/projection_admin_service.ts';
+import { EventFeedServiceClient } from '../../../src/gen/tallyback/feed/v1/event_feed_service.ts';
 import { FiguresQueryServiceClient } from '../../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { IngestServiceClient } from '../../../src/gen/tallyback/ingest/v1/ingest_service.ts';
 import { ItemCommandServiceClient } from '../../../src/gen/tallyback/item/v1/item_command_service.ts';
@@ -74,6 +75,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
       if (state.headFailure) throw state.headFailure;
       return state.head;
     },
+    subscribe: (options) => new MemoryEventStore().subscribe(options),
     tokens,
     seal: sealWith(Buffer.from('key of the tests'), 'test-store'),
     refusedRecords,
@@ -115,6 +117,7 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
     projections: connect(ProjectionAdminServiceClient),
     account: connect(AccountCommandServiceClient),
     accountQuery: connect(AccountQueryServiceClient),
+    eventFeed: connect(EventFeedServiceClient),
     figuresQuery: connect(FiguresQueryServiceClient),
     ingest: connect(IngestServiceClient),
     item: connect(ItemCommandServiceClient),

@@ -30,6 +30,8 @@ export class FakeTables implements ReadModelReader {
   openSnapshots = 0;
   /** Calls of `changes` so far. */
   changesCalls = 0;
+  /** Calls of `list` so far. */
+  listCalls = 0;
   /** Rows per page of a snapshot. */
   snapshotPage = 500;
   /** Progress tells nobody while set. */
@@ -101,6 +103,7 @@ export class FakeTables implements ReadModelReader {
     model: ReadModel<C>,
     options: Parameters<ReadModelReader['list']>[1] & { readonly filter?: Filter<C> },
   ): Promise<Page<C>> {
+    this.listCalls++;
     const { after, limit, orderBy } = options;
     let rows = this.#rows(model, options.filter ?? {});
     if (after) rows = rows.filter(({ key }) => compareKeys(key, after) > 0);
@@ -119,6 +122,7 @@ export class FakeTables implements ReadModelReader {
       rows: page.map(({ row }) => row),
       next: rows.length > limit ? page.at(-1)?.key : undefined,
       through: this.#now(`projection:${model.name}`),
+      incarnation: this.#incarnation(model),
     };
   }
 
