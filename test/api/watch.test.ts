@@ -146,6 +146,84 @@ describe('a watch', () => {
     expect(watching.words).toContain('heartbeat');
   });
 
+  test('says that it is alive while it collects changes', async () => {
+    await start({ limits: { heartbeatMs: 40 } });
+    const watching = new Watching(api.accountQuery, {
+      watch: { conflationWindow: { seconds: 0n, nanos: 400e6 } },
+    });
+    await watching.caughtUp();
+    set(11, 'm0', 1n);
+    await until(() => watching.state.get('m0') === 1n);
+    const collecting = watching.words.slice(watching.words.indexOf('caughtUp') + 1, -1);
+    // One may have come before the change.
+    expect(collecting.length).toBeGreaterThan(1);
+    expect(new Set(collecting)).toEqual(new Set(['heartbeat']));
+  });
+
+  test('does not get again what its snapshot had of the changes that others get', async () => {
+    await start();
+    const first = new Watching(api.accountQuery);
+    await first.caughtUp();
+    api.tables.deaf = true;
+    set(11, 'm0', 1n);
+    const second = new Watching(api.accountQuery);
+    await second.caughtUp();
+    api.tables.deaf = false;
+    set(12, 'm1', 2n);
+    await until(() => first.state.get('m1') === 2n && second.state.get('m1') === 2n);
+    expect(first.rowsPerMessage).toEqual([3, 2]);
+    expect(second.rowsPerMessage).toEqual([3, 1]);
+  });
+
+  test('never gets a row as it was before what it has', async () => {
+    await start();
+    const first = new Watching(api.accountQuery);
+    await first.caughtUp();
+    const read = api.tables.changes.bind(api.tables);
+    let isHeld = false;
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    api.tables.changes = async (...what: Parameters<typeof read>) => {
+      const page = await read(...what);
+      api.tables.changes = read;
+      isHeld = true;
+      await released;
+      return page;
+    };
+    set(11, 'm0', 1n);
+    await until(() => isHeld);
+    set(12, 'm0', 2n);
+    const second = new Watching(api.accountQuery);
+    await second.caughtUp();
+    release();
+    await until(() => first.state.get('m0') === 2n);
+    set(13, 'm1', 3n);
+    await until(() => second.state.get('m1') === 3n);
+    expect(second.rowsPerMessage).toEqual([3, 1]);
+    expect(second.state.get('m0')).toBe(2n);
+  });
+
+  test('misses nothing when the read model is exchanged and comes back before it looks', async () => {
+    await start();
+    const watching = new Watching(api.accountQuery, {
+      watch: { conflationWindow: { seconds: 0n, nanos: 300e6 } },
+    });
+    await watching.caughtUp();
+    const read = api.tables.changes.bind(api.tables);
+    let reads = 0;
+    api.tables.changes = async (...what: Parameters<typeof read>) => {
+      const page = await read(...what);
+      reads++;
+      return { ...page, incarnation: 'another' };
+    };
+    set(11, 'm0', 1n);
+    await until(() => reads > 0);
+    api.tables.changes = read;
+    set(12, 'm1', 2n);
+    await until(() => watching.state.get('m1') === 2n && watching.state.get('m0') === 1n);
+    expect(watching.words).not.toContain('reset');
+  });
+
   test('many read the database once', async () => {
     await start();
     const watches = Array.from({ length: 50 }, () => new Watching(api.accountQuery));

@@ -222,6 +222,17 @@ async function follow<C extends Columns>(
     }
   };
 
+  /** Lets changes come together. The stream is alive meanwhile, and says so. */
+  const gather = async (): Promise<void> => {
+    const over = pause(conflationMs, signal).then(() => true);
+    const quiet = async (): Promise<boolean> => {
+      if (!silence.isTooLong) await new Promise<void>((resolve) => (silence.onSilence = resolve));
+      return false;
+    };
+    while (!(await Promise.race([over, quiet()]))) await sender.send(messages.heartbeat(heartbeatMs));
+    silence.onSilence = stop;
+  };
+
   try {
     for (;;) {
       signal.throwIfAborted();
@@ -233,7 +244,7 @@ async function follow<C extends Columns>(
       }
       // In silence also a look of its own: a notification may have been lost.
       if (!changed) subscription.poke();
-      else if (said !== 'nothing' && conflationMs > 0) await pause(conflationMs, signal);
+      else if (said !== 'nothing' && conflationMs > 0) await gather();
       changed = false;
       const { events, through } = await subscription.take();
       begun();

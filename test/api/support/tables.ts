@@ -167,6 +167,7 @@ export class FakeTables implements ReadModelReader {
     const last = page.at(-1);
     return {
       rows: page.map(({ row }) => row),
+      commits: page.map(({ position }) => position.commit),
       cursor: last ? { position: last.position, key: last.key } : after,
       end: rows.length <= limit,
       through,
