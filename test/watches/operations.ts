@@ -10,11 +10,12 @@ import type { Journal } from '../crash/journal.ts';
 import type { House } from './house.ts';
 
 const projections = ['balance', 'statement', 'orders', 'figures', 'stock'] as const;
+type Projection = (typeof projections)[number];
 const operator = 'test';
 const { signal } = new AbortController();
 
 /** A column of each that nothing is decided by, to be spoilt. */
-const spoilt: Readonly<Record<(typeof projections)[number], string>> = {
+const spoilt: Readonly<Record<Projection, string>> = {
   balance: 'orphan_units',
   statement: 'amount_minor',
   orders: 'refunded_minor',
@@ -26,6 +27,8 @@ export class Operations {
   readonly #house: House;
   readonly #journal: Journal;
   readonly #random: () => number;
+  /** The last one of which there is a generation to go back to. */
+  #rebuilt: Projection | undefined;
   rolledBack = false;
 
   constructor(house: House, journal: Journal, random: () => number) {
@@ -34,21 +37,35 @@ export class Operations {
     this.#random = random;
   }
 
-  async any(): Promise<void> {
-    const roll = this.#random();
-    const projection = projections[Math.floor(this.#random() * projections.length)] ?? 'balance';
-    const n = this.#random() < 0.5 ? 0 : 1;
-    try {
-      if (roll < 0.3) await this.#rebuild(projection, n);
-      else if (roll < 0.45) await this.#rollback(projection, n);
-      else if (roll < 0.8) await this.#putRight(projection);
-      else await this.#restart(n);
-    } catch (error) {
-      this.#journal.note(`not done: ${String(error)}`);
+  /** Whole tables and servers: one thing after the other. */
+  async keepExchanging(until: AbortSignal): Promise<void> {
+    while (!until.aborted) {
+      const roll = this.#random();
+      const projection = this.#projection();
+      const n = this.#random() < 0.5 ? 0 : 1;
+      try {
+        if (roll < 0.5) await this.#rebuild(projection, n);
+        else if (roll < 0.75) await this.#rollback(this.#rebuilt ?? projection, n);
+        else await this.#restart(n);
+      } catch (error) {
+        this.#journal.note(`not done: ${String(error)}`);
+      }
+      await pause(this.#random() * 400);
     }
   }
 
-  async #rebuild(projection: string, n: number): Promise<void> {
+  async keepPuttingRight(until: AbortSignal): Promise<void> {
+    while (!until.aborted) {
+      await pause(200 + this.#random() * 1_200);
+      await this.#putRight(this.#projection());
+    }
+  }
+
+  #projection(): Projection {
+    return projections[Math.floor(this.#random() * projections.length)] ?? 'balance';
+  }
+
+  async #rebuild(projection: Projection, n: number): Promise<void> {
     this.#journal.fault('rebuild', projection);
     const { admin } = this.#house.any(n);
     const started = await unary(
@@ -58,6 +75,7 @@ export class Operations {
       { signal },
     );
     await this.#end(projection, started.generation, n);
+    this.#rebuilt = projection;
   }
 
   async #rollback(projection: string, n: number): Promise<void> {
@@ -85,7 +103,7 @@ export class Operations {
   }
 
   /** Rows change although no event came, as when what was parked is folded in: all who watch must begin again. */
-  async #putRight(projection: (typeof projections)[number]): Promise<void> {
+  async #putRight(projection: Projection): Promise<void> {
     this.#journal.fault('put right', projection);
     const client = await this.#house.pool.connect();
     try {

@@ -16,13 +16,14 @@ export interface RoundOptions {
   readonly seconds: number;
   /** Of each kind. */
   readonly watchers: number;
+  /** How long a client may take to converge. */
+  readonly patienceMs?: number;
 }
 
 const senders = 3;
-const patienceMs = 20_000;
 
 export async function playRound(store: ServedStore, options: RoundOptions): Promise<Journal> {
-  const { seed, seconds } = options;
+  const { seed, seconds, patienceMs = 20_000 } = options;
   const journal = new Journal();
   const house = await House.open(store, journal);
   const watchers: Watcher[] = [];
@@ -51,16 +52,13 @@ export async function playRound(store: ServedStore, options: RoundOptions): Prom
     for (let n = 0; n < options.watchers; n++) watchers.push(...(await Promise.all(start(n))));
     const sending = Array.from({ length: senders }, () => commands.send(loud.signal));
     const troubles = watchers.map((watcher) => watcher.trouble(loud.signal));
-    const until = performance.now() + seconds * 1_000;
-    while (performance.now() < until) {
-      await operations.any();
-      await pause(300);
-    }
+    const operating = [operations.keepPuttingRight(loud.signal), operations.keepExchanging(loud.signal)];
+    await pause(seconds * 1_000);
     loud.abort();
-    await Promise.all([...sending, ...troubles]);
+    await Promise.all([...sending, ...troubles, ...operating]);
     journal.note(`quiet, after ${commands.count} commands`);
     for (const watcher of watchers) watcher.heal();
-    await Promise.all(watchers.map((watcher) => converge(watcher, journal)));
+    await Promise.all(watchers.map((watcher) => converge(watcher, patienceMs, journal)));
     journal.note(`${watchers.reduce((sum, { messages }) => sum + messages, 0)} messages`);
   } finally {
     loud.abort();
@@ -71,7 +69,7 @@ export async function playRound(store: ServedStore, options: RoundOptions): Prom
 }
 
 /** Without anything happening any more: what has not come by then is lost. */
-async function converge(watcher: Watcher, journal: Journal): Promise<void> {
+async function converge(watcher: Watcher, patienceMs: number, journal: Journal): Promise<void> {
   const until = performance.now() + patienceMs;
   let difference = '';
   do {

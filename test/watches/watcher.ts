@@ -175,8 +175,6 @@ async function differenceOf<C extends Columns, Changes, Row>(
   house: House,
 ): Promise<string> {
   const table = await house.table(kind.model);
-  if (generation !== '' && generation !== table.generation)
-    return `shows generation ${generation}, not ${table.generation}`;
   // Without a snapshot nothing is known of what did not change since.
   if (generation === '' && !since) return 'shows nothing yet';
   const there = new Map<string, string>();
@@ -191,5 +189,7 @@ async function differenceOf<C extends Columns, Changes, Row>(
     if (there.get(key) !== text(row)) return `${key}: ${text(row)}, not ${there.get(key)}`;
   }
   for (const [key, row] of there) if (!shown.has(key)) return `${key} is missing: ${row}`;
-  return '';
+  return generation === '' || generation === table.generation
+    ? ''
+    : `shows generation ${generation}, not ${table.generation}`;
 }
