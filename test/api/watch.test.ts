@@ -210,6 +210,23 @@ describe('a watch', () => {
     expect(watching.words).not.toContain('reset');
   });
 
+  test('is resumed without a Reset where it is not known yet that another table serves', async () => {
+    await start();
+    const watching = new Watching(api.accountQuery);
+    await watching.caughtUp();
+    watching.call.cancel();
+    const resumeToken = watching.messages.at(-1)?.header?.resumeToken ?? '';
+    set(11, 'm0', 1n);
+    // As far as the table was that served before.
+    Object.assign(api.tables.progress, { through: () => Promise.resolve(at(5)) });
+    const resumed = new Watching(api.accountQuery, { watch: { resumeToken } });
+    const fresh = new Watching(api.accountQuery, { watch: { changesOnly: true } });
+    await Promise.all([resumed.caughtUp(), fresh.caughtUp()]);
+    expect(resumed.words).toEqual(['changes', 'caughtUp']);
+    expect([...resumed.state]).toEqual([['m0', 1n]]);
+    expect(fresh.words).toEqual(['caughtUp']);
+  });
+
   test('many read the database once', async () => {
     await start();
     const watches = Array.from({ length: 50 }, () => new Watching(api.accountQuery));
