@@ -112,7 +112,11 @@ export class House {
   async table<C extends Columns>(
     model: ReadModel<C>,
   ): Promise<{ generation: string; rows: readonly StoredRow<C>[] }> {
-    const { rows: found } = await this.pool.query<{ number: number; incarnation: number; table_name: string }>(
+    const { rows: found } = await this.pool.query<{
+      number: number;
+      incarnation: number;
+      table_name: string;
+    }>(
       `select number, incarnation, table_name from tallyback.generation where model = $1 and state = 'serving'`,
       [model.name],
     );

@@ -82,7 +82,7 @@ test.each([
   for (const seed of [1, 2, 3]) {
     const store = await embedded?.start();
     if (!store) throw new Error('no store');
-    const journal = await playRound(store, { seed, seconds: 5, watchers: 2, patienceMs: 5_000 });
+    const { journal } = await playRound(store, { seed, seconds: 5, watchers: 2, patienceMs: 5_000 });
     await store.stop();
     const [first] = journal.violations.filter((what) => shows.test(what));
     console.log(`${bug}: seed ${seed}: ${first ?? 'not found'} (of ${journal.violations.length})`);

@@ -22,14 +22,20 @@ export interface RoundOptions {
 
 const senders = 3;
 
-export async function playRound(store: ServedStore, options: RoundOptions): Promise<Journal> {
+export interface Round {
+  readonly journal: Journal;
+  readonly commands: number;
+  readonly messages: number;
+}
+
+export async function playRound(store: ServedStore, options: RoundOptions): Promise<Round> {
   const { seed, seconds, patienceMs = 20_000 } = options;
   const journal = new Journal();
   const house = await House.open(store, journal);
   const watchers: Watcher[] = [];
+  const commands = new Commands(house, journal, chance(seed));
   const loud = new AbortController();
   try {
-    const commands = new Commands(house, journal, chance(seed));
     const operations = new Operations(house, journal, chance(seed + 1));
     await commands.open();
     const scene: Scene = {
@@ -56,16 +62,16 @@ export async function playRound(store: ServedStore, options: RoundOptions): Prom
     await pause(seconds * 1_000);
     loud.abort();
     await Promise.all([...sending, ...troubles, ...operating]);
-    journal.note(`quiet, after ${commands.count} commands`);
+    journal.note('quiet');
     for (const watcher of watchers) watcher.heal();
     await Promise.all(watchers.map((watcher) => converge(watcher, patienceMs, journal)));
-    journal.note(`${watchers.reduce((sum, { messages }) => sum + messages, 0)} messages`);
   } finally {
     loud.abort();
     await Promise.all(watchers.map((watcher) => watcher.close()));
     await house.close();
   }
-  return journal;
+  const messages = watchers.reduce((sum, watcher) => sum + watcher.messages, 0);
+  return { journal, commands: commands.count, messages };
 }
 
 /** Without anything happening any more: what has not come by then is lost. */

@@ -88,7 +88,9 @@ export async function startWatcher<C extends Columns, Changes, Row>(
         heartbeatInterval: duration(heartbeatMs),
         failOnReset: !startsEmpty && random() < 0.2,
       };
-      note(`watches ${to?.server} ${resumeToken === '' ? 'anew' : 'on'}${options.failOnReset ? ', fails' : ''}`);
+      note(
+        `watches ${to?.server} ${resumeToken === '' ? 'anew' : 'on'}${options.failOnReset ? ', fails' : ''}`,
+      );
       inspector.begin(options);
       call = wanted.open(`127.0.0.1:${proxy.port}`, options);
       return call;

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { type ServedStore, servedStores } from '../support/served-stores.ts';
 import { playRound } from './round.ts';
 
-const seconds = Number(process.env['WATCH_SECONDS'] ?? 4);
+const seconds = Number(process.env['WATCH_SECONDS'] ?? 3);
 const anySeed = Math.floor(Math.random() * 1e9);
 const seeds = process.env['WATCH_SEEDS']?.split(',').map(Number);
 
@@ -20,9 +20,9 @@ describe.each(servedStores)('on $name', ({ name, start }) => {
   test.each(chosen)('seed %i', { timeout: (seconds + 60) * 1_000 }, async (seed) => {
     console.log(`watches on ${name}: WATCH_SEEDS=${seed} WATCH_SECONDS=${seconds}`);
     store = await start();
-    const journal = await playRound(store, { seed, seconds, watchers: 2 });
+    const { journal, commands, messages } = await playRound(store, { seed, seconds, watchers: 2 });
     const faults = [...journal.faults].map(([what, times]) => `${what} ${times}`).join(', ');
-    console.log(faults);
+    console.log(`${commands} commands, ${messages} messages; ${faults}`);
     expect(journal.violations, `seed ${seed}\n${journal.text()}`).toEqual([]);
   });
 });

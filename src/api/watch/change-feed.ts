@@ -320,7 +320,8 @@ export class ChangeFeed<C extends Columns> {
         return;
       }
       if (page.end) {
-        if (comparePositions(page.through, after) > 0) this.#append({ after, through: page.through, rows, commits, encoded: new Map() });
+        if (comparePositions(page.through, after) > 0)
+          this.#append({ after, through: page.through, rows, commits, encoded: new Map() });
         this.#tip ??= after;
         return;
       }
