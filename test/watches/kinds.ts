@@ -143,7 +143,7 @@ export const documents: Kind<typeof orders.table.columns, OrderChanges, Order> =
   age: ({ sourceVersion }) => sourceVersion,
   filter(random) {
     const wanted = random() < 0.2 ? [] : statuses.filter(() => random() < 0.4);
-    const [member = ''] = some(random, members);
+    const [member = ''] = random() < 0.7 ? [] : some(random, members);
     const [merchant = ''] = random() < 0.7 ? [] : some(random, merchants);
     return {
       text: `orders of ${member || 'all'} at ${merchant || 'all'} with status ${wanted.join(',') || 'any'}`,

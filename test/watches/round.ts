@@ -20,7 +20,7 @@ export interface RoundOptions {
   readonly patienceMs?: number;
 }
 
-const senders = 3;
+const senders = 6;
 
 export interface Round {
   readonly journal: Journal;
