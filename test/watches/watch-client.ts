@@ -81,16 +81,16 @@ export class WatchClient<Changes, Row> {
     let within = this.#options.heartbeatMs;
     return await new Promise((resolve) => {
       const over = (): void => call.cancel();
-      let isDead = false;
+      let isOver = false;
       const silence = setTimeout(() => {
-        isDead = true;
+        isOver = true;
         resolve('silence');
         call.cancel();
       }, 2 * within);
       signal.addEventListener('abort', over, { once: true });
       call.on('data', (message: Message<Changes>) => {
-        // Given up: what was on its way comes again by the next stream.
-        if (isDead) return;
+        // What was still on its way comes again by the next stream.
+        if (isOver) return;
         this.#attempt = 0;
         if (message.event?.$case === 'heartbeat') within = milliseconds(message.event.value.nextWithin);
         silence.refresh();
@@ -99,6 +99,7 @@ export class WatchClient<Changes, Row> {
       });
       call.on('error', () => undefined);
       call.on('status', (how: StatusObject) => {
+        isOver = true;
         clearTimeout(silence);
         signal.removeEventListener('abort', over);
         resolve(how);
