@@ -102,6 +102,7 @@ class OneRow {
       const through = this.position;
       return {
         rows: rows as RowOf<C>[],
+        commits: rows.map(() => this.#at),
         cursor: { position: through, key: undefined },
         end: true,
         through,

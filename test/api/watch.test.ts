@@ -146,6 +146,87 @@ describe('a watch', () => {
     expect(watching.words).toContain('heartbeat');
   });
 
+  test('says that it is alive while it collects changes', async () => {
+    await start({ limits: { heartbeatMs: 40 } });
+    const watching = new Watching(api.accountQuery, {
+      watch: { conflationWindow: { seconds: 1n, nanos: 0 } },
+    });
+    await watching.caughtUp();
+    set(11, 'm0', 1n);
+    await until(() => watching.state.get('m0') === 1n);
+    const collecting = watching.words.slice(watching.words.indexOf('caughtUp') + 1, -1);
+    // One may have come before the change.
+    expect(collecting.length).toBeGreaterThan(1);
+    expect(new Set(collecting)).toEqual(new Set(['heartbeat']));
+  });
+
+  test('does not get again what its snapshot had of the changes that others get', async () => {
+    await start();
+    const first = new Watching(api.accountQuery);
+    await first.caughtUp();
+    api.tables.deaf = true;
+    set(11, 'm0', 1n);
+    const second = new Watching(api.accountQuery);
+    await second.caughtUp();
+    api.tables.deaf = false;
+    set(12, 'm1', 2n);
+    await until(() => first.state.get('m1') === 2n && second.state.get('m1') === 2n);
+    expect(first.rowsPerMessage).toEqual([3, 2]);
+    expect(second.rowsPerMessage).toEqual([3, 1]);
+  });
+
+  test('never gets a row as it was before what it has', async () => {
+    await start();
+    const first = new Watching(api.accountQuery);
+    await first.caughtUp();
+    let release = (): void => undefined;
+    api.tables.held = new Promise<void>((resolve) => (release = resolve));
+    set(11, 'm0', 1n);
+    await until(() => api.tables.held === undefined);
+    set(12, 'm0', 2n);
+    const second = new Watching(api.accountQuery);
+    await second.caughtUp();
+    release();
+    await until(() => first.state.get('m0') === 2n);
+    set(13, 'm1', 3n);
+    await until(() => second.state.get('m1') === 3n);
+    expect(second.rowsPerMessage).toEqual([3, 1]);
+    expect(second.state.get('m0')).toBe(2n);
+  });
+
+  test('misses nothing when the read model is exchanged and comes back before it looks', async () => {
+    await start();
+    const watching = new Watching(api.accountQuery, {
+      watch: { conflationWindow: { seconds: 0n, nanos: 300e6 } },
+    });
+    await watching.caughtUp();
+    set(11, 'm2', 1n);
+    await until(() => watching.state.get('m2') === 1n);
+    // The next look finds another making, and the one after that the one before.
+    api.tables.pretended = 'another';
+    set(12, 'm0', 1n);
+    set(13, 'm1', 2n);
+    await until(() => watching.state.get('m1') === 2n && watching.state.get('m0') === 1n);
+    expect(watching.words).not.toContain('reset');
+  });
+
+  test('is resumed without a Reset where it is not known yet that another table serves', async () => {
+    await start();
+    const watching = new Watching(api.accountQuery);
+    await watching.caughtUp();
+    watching.call.cancel();
+    const resumeToken = watching.messages.at(-1)?.header?.resumeToken ?? '';
+    set(11, 'm0', 1n);
+    // As far as the table was that served before.
+    Object.assign(api.tables.progress, { through: () => Promise.resolve(at(5)) });
+    const resumed = new Watching(api.accountQuery, { watch: { resumeToken } });
+    const fresh = new Watching(api.accountQuery, { watch: { changesOnly: true } });
+    await Promise.all([resumed.caughtUp(), fresh.caughtUp()]);
+    expect(resumed.words).toEqual(['changes', 'caughtUp']);
+    expect([...resumed.state]).toEqual([['m0', 1n]]);
+    expect(fresh.words).toEqual(['caughtUp']);
+  });
+
   test('many read the database once', async () => {
     await start();
     const watches = Array.from({ length: 50 }, () => new Watching(api.accountQuery));

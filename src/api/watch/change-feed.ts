@@ -13,8 +13,8 @@
  * When a read model is folded anew, or put right, rows change whose positions do not rise. Nothing a subscriber was sent
  * holds from there on (its incarnation is another one): it must start again with a snapshot.
  *
- * A subscriber whose cursor is inside a segment gets the whole segment. That repeats rows it has seen; rows say
- * everything about themselves, and are never older than what was sent before, so a repeat does no harm.
+ * A cursor may be inside a segment, or past one that is still being read: of that, a subscriber gets the rows that
+ * changed after its cursor. The others it has, and as they were then they may be older than what it has.
  */
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
@@ -38,6 +38,8 @@ interface Segment<C extends Columns> {
   readonly after: Position;
   readonly through: Position;
   readonly rows: readonly RowOf<C>[];
+  /** Of each row, when it changed. */
+  readonly commits: readonly bigint[];
   /** Events by scope, for filters that several have. */
   readonly encoded: Map<string, readonly Uint8Array[]>;
 }
@@ -183,7 +185,7 @@ export class ChangeFeed<C extends Columns> {
 
   /** A follower is as far as the feed, or as the snapshot that it comes from. */
   #farthest({ cursor: { position } }: Subscriber<C>): Position {
-    return this.#tip && comparePositions(this.#tip, position) > 0 ? this.#tip : position;
+    return this.#tip ? later(this.#tip, position) : position;
   }
 
   /** From the database's changes to the feed's, if its cursor is there. */
@@ -216,8 +218,9 @@ export class ChangeFeed<C extends Columns> {
     const oldest = this.#segments[first];
     if (!oldest || comparePositions(oldest.after, position) > 0) return undefined;
     const { matches, sees, scope } = subscriber;
-    if (first < this.#segments.length - 1) {
-      const rows = latestOf(this.#model, this.#segments.slice(first));
+    const isWhole = comparePositions(oldest.after, position) === 0;
+    if (first < this.#segments.length - 1 || !isWhole) {
+      const rows = latestOf(this.#model, this.#segments.slice(first), position);
       return this.#encoder.encode(rows.filter(matches), sees);
     }
     const known = oldest.encoded.get(scope);
@@ -274,19 +277,24 @@ export class ChangeFeed<C extends Columns> {
     const { reader, progress } = this.#parts;
     const after = this.#tip ?? (await progress.through(checkpointName(this.#model)));
     const rows: RowOf<C>[] = [];
+    const commits: bigint[] = [];
     let cursor: ChangeCursor = { position: after, key: undefined };
     for (;;) {
       const page = await reader.changes(this.#model, {}, cursor, pageRows);
       rows.push(...page.rows);
+      commits.push(...page.commits);
       if (this.#subscribers.size === 0) return;
       if (page.incarnation !== this.#incarnation) {
-        // The first look at it: what is to come is told from here on.
+        // The first look at it: what is to come is told from here on. Who has not noticed when the one before is back
+        // (a rollback) has missed what came meanwhile.
+        if (this.#tip) this.#toDatabase(this.#tip);
         this.#forget(page.through);
         this.#incarnation = page.incarnation;
         return;
       }
       if (page.end) {
-        if (comparePositions(page.through, after) > 0) this.#append(after, page.through, rows);
+        if (comparePositions(page.through, after) > 0)
+          this.#append({ after, through: page.through, rows, commits, encoded: new Map() });
         this.#tip ??= after;
         return;
       }
@@ -300,18 +308,21 @@ export class ChangeFeed<C extends Columns> {
     }
   }
 
-  #append(after: Position, through: Position, rows: readonly RowOf<C>[]): void {
-    this.#segments.push({ after, through, rows, encoded: new Map() });
+  #append(segment: Segment<C>): void {
+    const { after, through, rows, commits } = segment;
+    this.#segments.push(segment);
     this.#rows += rows.length;
     this.#tip = through;
     while (this.#segments.length > keptSegments || (this.#rows > keptRows && this.#segments.length > 1)) {
       this.#rows -= this.#segments.shift()?.rows.length ?? 0;
     }
-    for (const row of rows) {
+    for (const [n, row] of rows.entries()) {
+      const commit = commits[n] ?? through.commit;
       for (const subscriber of this.#index.candidates(row)) {
-        if (!subscriber.following || subscriber.missed || !subscriber.matches(row)) continue;
-        subscriber.missed = after;
-        subscriber.wake();
+        const { following, missed, cursor, matches, wake } = subscriber;
+        if (!following || missed || commit <= cursor.position.commit || !matches(row)) continue;
+        subscriber.missed = later(after, cursor.position);
+        wake();
       }
     }
   }
@@ -320,17 +331,24 @@ export class ChangeFeed<C extends Columns> {
   #toDatabase(after: Position): void {
     for (const subscriber of this.#subscribers) {
       if (!subscriber.following) continue;
-      subscriber.missed ??= after;
+      subscriber.missed ??= later(after, subscriber.cursor.position);
       subscriber.wake();
     }
   }
 }
 
-/** Of every row only the last state. */
-function latestOf<C extends Columns>(model: ReadModel<C>, segments: readonly Segment<C>[]): RowOf<C>[] {
+const later = (a: Position, b: Position): Position => (comparePositions(a, b) > 0 ? a : b);
+
+/** Of every row that changed after a position only the last state. */
+function latestOf<C extends Columns>(
+  model: ReadModel<C>,
+  segments: readonly Segment<C>[],
+  position: Position,
+): RowOf<C>[] {
   const latest = new Map<string, RowOf<C>>();
-  for (const { rows } of segments) {
-    for (const row of rows) {
+  for (const { rows, commits } of segments) {
+    for (const [n, row] of rows.entries()) {
+      if ((commits[n] ?? 0n) <= position.commit) continue;
       const values: Readonly<Record<string, unknown>> = row;
       const key = model.table.key.map((column) => {
         const value = values[column];

@@ -181,6 +181,17 @@ async function follow(
     }
   };
 
+  /** Lets changes come together. The stream is alive meanwhile, and says so. */
+  const gather = async (): Promise<void> => {
+    const over = pause(conflationMs, signal).then(() => true);
+    const quiet = async (): Promise<boolean> => {
+      if (!silence.isTooLong) await new Promise<void>((resolve) => (silence.onSilence = resolve));
+      return false;
+    };
+    while (!(await Promise.race([over, quiet()]))) await sender.send(messages.heartbeat(heartbeatMs));
+    silence.onSilence = stop;
+  };
+
   try {
     for (;;) {
       signal.throwIfAborted();
@@ -192,7 +203,7 @@ async function follow(
       }
       // In silence also a look of its own: a notification may have been lost.
       if (!changed) subscription.poke();
-      else if (said !== 'nothing' && conflationMs > 0) await pause(conflationMs, signal);
+      else if (said !== 'nothing' && conflationMs > 0) await gather();
       changed = false;
       const { events, through, more } = await subscription.take();
       begun();

@@ -41,14 +41,14 @@ export function watchedTable<C extends Columns>(
   return {
     async begin({ resumeFrom, changesOnly }) {
       if (!resumeFrom && !changesOnly) return undefined;
-      const position = await progress.through(checkpointName(model));
-      if (resumeFrom) {
-        // A log that was restored from a backup has never been where the client has been.
-        if (comparePositions(resumeFrom.position, position) > 0) throw new OtherIncarnation(model.name);
-        return resumeFrom;
-      }
-      const { incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
-      return { position, incarnation };
+      const position = resumeFrom?.position ?? (await progress.through(checkpointName(model)));
+      // As the table that serves says: this process may not have heard yet that it is another one.
+      const { through, incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
+      if (!resumeFrom) return { position: through, incarnation };
+      // A log that was restored from a backup has never been where the client has been.
+      if (incarnation !== resumeFrom.incarnation || comparePositions(position, through) > 0)
+        throw new OtherIncarnation(model.name);
+      return resumeFrom;
     },
     turn: (signal) => snapshots.enter(signal),
     async snapshot(signal) {

@@ -28,6 +28,8 @@ export interface ChangeCursor {
 
 export interface ChangePage<C extends Columns> {
   readonly rows: readonly RowOf<C>[];
+  /** The commit of each row's last change, in the same order. */
+  readonly commits: readonly bigint[];
   readonly cursor: ChangeCursor;
   /** No more changes were there when it was read; then every change up to `through` has been seen. */
   readonly end: boolean;

@@ -97,7 +97,12 @@ class PostgresReader implements ReadModelReader {
         : `(${order.join(', ')}) > (${[position, ...keyParameters(model, after.key, parameters)].join(', ')})`,
     );
     const page = await this.#page(model, parameters, conditions, order, limit);
-    return { rows: page.rows.map(({ row }) => row), end: !page.more, ...moved(model, after, page) };
+    return {
+      rows: page.rows.map(({ row }) => row),
+      commits: page.rows.map((found) => found.position),
+      end: !page.more,
+      ...moved(model, after, page),
+    };
   }
 
   /** Up to `limit` rows, and whether there are more. */

@@ -36,6 +36,10 @@ export class FakeTables implements ReadModelReader {
   snapshotPage = 500;
   /** Progress tells nobody while set. */
   deaf = false;
+  /** The next answer of `changes` waits for this, with what was read before. */
+  held: Promise<void> | undefined;
+  /** Said by the next answer of `changes` instead of the incarnation there is. */
+  pretended: string | undefined;
   /** Thrown by every read while set. */
   failure: Error | undefined;
 
@@ -175,12 +179,16 @@ export class FakeTables implements ReadModelReader {
       .toSorted((a, b) => comparePositions(a.position, b.position) || compareKeys(a.key, b.key));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
+    const { held, pretended } = this;
+    [this.held, this.pretended] = [undefined, undefined];
+    await held;
     return {
       rows: page.map(({ row }) => row),
+      commits: page.map(({ position }) => position.commit),
       cursor: last ? { position: last.position, key: last.key } : after,
       end: rows.length <= limit,
       through,
-      incarnation: this.#incarnation(model),
+      incarnation: pretended ?? this.#incarnation(model),
     };
   }
 
