@@ -58,8 +58,8 @@ export interface Changes {
 export interface Subscription {
   /** What has changed since the last call. Throws OtherIncarnation. */
   take(): Promise<Changes>;
-  /** Has the feed look for changes although nobody reported any. */
-  poke(): void;
+  /** Has the feed look for changes although nobody reported any, if it has not for so many milliseconds. */
+  poke(ms: number): void;
   /** For how long the read model has been behind the log, in milliseconds; undefined if it keeps up. */
   readonly behindFor: number | undefined;
   end(): void;
@@ -116,6 +116,7 @@ export class ChangeFeed<C extends Columns> {
   #incarnation: string | undefined;
   #reading = false;
   #again = false;
+  #lookedAt = 0;
   #retry: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
 
@@ -144,7 +145,10 @@ export class ChangeFeed<C extends Columns> {
     const lag = this.#lag;
     return {
       take: () => this.#take(subscriber),
-      poke: () => this.#look(),
+      // Ten thousand who are silent are no reason to read ten thousand times.
+      poke: (ms) => {
+        if (this.#parts.clock().getTime() - this.#lookedAt >= ms) this.#look();
+      },
       get behindFor() {
         return lag.behindFor;
       },
@@ -268,6 +272,7 @@ export class ChangeFeed<C extends Columns> {
     try {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
+        this.#lookedAt = this.#parts.clock().getTime();
         const [tip, incarnation] = [this.#tip, this.#incarnation];
         await this.#read();
         if (this.#incarnation !== incarnation) this.#wake(this.#subscribers);

@@ -145,24 +145,28 @@ async function snapshot<C extends Columns>(
   const late = (): void => reading.abort(slowConsumer('the snapshot'));
   outlet.signal.addEventListener('abort', over, { once: true });
   const total = setTimeout(late, limits.snapshotMs);
-  const stall = setTimeout(late, limits.snapshotStallMs);
+  /** The database's time is not the client's fault. */
+  const send = async (event: Uint8Array, through?: Position): Promise<void> => {
+    const stall = setTimeout(late, limits.snapshotStallMs);
+    try {
+      await sender.send(event, through, reading.signal);
+    } finally {
+      clearTimeout(stall);
+    }
+  };
   try {
     const wanted: Filter<C> = { ...filter, ...now?.filter };
     const { through, incarnation, pages } = await reader.snapshot(model, wanted, reading.signal);
     taken(incarnation);
-    await sender.send(messages.snapshotStarted(incarnation), undefined, reading.signal);
+    await send(messages.snapshotStarted(incarnation));
     let count = 0;
     for await (const rows of pages) {
       reading.signal.throwIfAborted();
       count += rows.length;
-      for (const event of encoder.encode(rows, everything)) {
-        // The database's time is not the client's fault.
-        stall.refresh();
-        await sender.send(event, undefined, reading.signal);
-      }
+      for (const event of encoder.encode(rows, everything)) await send(event);
     }
     reading.signal.throwIfAborted();
-    await sender.send(messages.snapshotCompleted(count), through, reading.signal);
+    await send(messages.snapshotCompleted(count), through);
     return { position: through, incarnation };
   } catch (error) {
     // However the reader puts it: it was stopped because of this.
@@ -170,7 +174,6 @@ async function snapshot<C extends Columns>(
     throw error;
   } finally {
     clearTimeout(total);
-    clearTimeout(stall);
     outlet.signal.removeEventListener('abort', over);
     // However it ended: the reader gives its connection back.
     reading.abort();
@@ -222,24 +225,43 @@ async function follow<C extends Columns>(
     }
   };
 
+  const woken = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
+  /** Lets changes collect; the client hears meanwhile that the stream is alive. */
+  const collect = async (): Promise<void> => {
+    let over = false;
+    const end = (): void => {
+      over = true;
+      wake();
+    };
+    void pause(conflationMs, signal).then(end);
+    while (!over) {
+      if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs));
+      else await woken();
+    }
+    signal.throwIfAborted();
+  };
+
+  let inFlood = false;
   try {
     for (;;) {
       signal.throwIfAborted();
       if (!changed && !silence.isTooLong) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        await woken();
         continue;
       }
       // In silence also a look of its own: a notification may have been lost.
-      if (!changed) subscription.poke();
-      else if (said !== 'nothing' && conflationMs > 0) await pause(conflationMs, signal);
+      if (!changed) subscription.poke(heartbeatMs / 2);
+      else if (said !== 'nothing' && !inFlood && conflationMs > 0) await collect();
       changed = false;
       const { events, through } = await subscription.take();
       begun();
       signal.throwIfAborted();
       await sender.sendAll(events, through);
       await tell(through);
+      inFlood = through === undefined;
       if (!through) changed = true;
       else if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);
     }
