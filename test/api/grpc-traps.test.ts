@@ -351,7 +351,7 @@ describe('the end of calls', () => {
     );
     const watching = new Watching(client);
     await until(() => watching.ended !== undefined);
-    const clean = text.replaceAll(/[\ud800\udfff]/g, '\ufffd');
+    const clean = text.replaceAll(/\p{Surrogate}/gu, '\ufffd');
     expect(watching.ended).toMatchObject({ code: 'NOT_FOUND', message: clean, metadata: { name: clean } });
     await close();
   });

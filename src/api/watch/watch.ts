@@ -231,13 +231,13 @@ async function follow<C extends Columns>(
     });
   /** Lets changes collect; the client hears meanwhile that the stream is alive. */
   const collect = async (): Promise<void> => {
-    let over = false;
-    const end = (): void => {
-      over = true;
+    const window = { open: true };
+    const close = (): void => {
+      window.open = false;
       wake();
     };
-    void pause(conflationMs, signal).then(end);
-    while (!over) {
+    void pause(conflationMs, signal).then(close);
+    while (window.open) {
       if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs));
       else await woken();
     }
