@@ -22,8 +22,9 @@ import { millisecondsOf } from './duration.ts';
 export const errorDomain = 'tallyback';
 export const positionTrailer = 'x-tallyback-position';
 
-// Header lists over some 64 kB hang grpc-js connections, and other clients stop at 8 kB: stay far below.
-const maxDetailBytes = 4096;
+// Header lists over some 64 kB hang grpc-js connections, and other clients stop at 8 kB: stay below, with the message
+// and all. In the header these bytes are a third more, as Base64.
+const maxDetailBytes = 3072;
 const maxViolations = 20;
 const maxText = 256;
 
@@ -107,22 +108,29 @@ const badRequest = (violations: readonly FieldViolation[]): Any =>
   );
 
 function encodeStatus(error: ApiError, message: string): Buffer {
-  const metadata: Record<string, string> = {};
-  for (const [key, value] of Object.entries(error.extras.metadata ?? {}).slice(0, 8)) {
-    metadata[key] = cleanText(value);
-  }
-  const info = detail(
-    'ErrorInfo',
-    ErrorInfo.encode({ reason: error.reason, domain: errorDomain, metadata }).finish(),
-  );
+  let metadata = Object.entries(error.extras.metadata ?? {})
+    .slice(0, 8)
+    .map(([key, value]) => [key, cleanText(value)] as const);
   let violations = error.extras.violations?.slice(0, maxViolations) ?? [];
   let more = error.extras.details ?? [];
   for (;;) {
-    const details = [info, ...(violations.length > 0 ? [badRequest(violations)] : []), ...more];
+    const info = ErrorInfo.encode({
+      reason: error.reason,
+      domain: errorDomain,
+      metadata: Object.fromEntries(metadata),
+    });
+    const details = [
+      detail('ErrorInfo', info.finish()),
+      ...(violations.length > 0 ? [badRequest(violations)] : []),
+      ...more,
+    ];
     const bytes = Status.encode({ code: error.code, message, details }).finish();
-    if (bytes.length <= maxDetailBytes || details.length === 1) return Buffer.from(bytes);
+    if (bytes.length <= maxDetailBytes) return Buffer.from(bytes);
+    // The reason stays; what goes first is what there is most of.
     if (violations.length > 0) violations = violations.slice(0, violations.length >> 1);
-    else more = more.slice(0, -1);
+    else if (more.length > 0) more = more.slice(0, -1);
+    else if (metadata.length > 0) metadata = metadata.slice(0, -1);
+    else return Buffer.from(bytes);
   }
 }
 

@@ -137,8 +137,7 @@ export class Rpc {
     const meant = known(error);
     if (meant) return meant;
     const errorId = this.#options.newErrorId();
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#options.log(`${where}: error ${errorId}: ${text}`);
+    this.#options.log(`${where}: error ${errorId}: ${textOf(error)}`);
     return internalError(errorId);
   }
 
@@ -164,6 +163,15 @@ export class Rpc {
       )
       .catch((error: unknown) => this.explain(error, path))
       .finally(() => call.dispose());
+  }
+}
+
+/** Of whatever was thrown, and it may be anything. */
+function textOf(error: unknown): string {
+  try {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  } catch {
+    return 'something that cannot be shown';
   }
 }
 

@@ -5,6 +5,8 @@ import * as messages from './messages.ts';
 /** Of one event, so that it is well within what clients accept. */
 const mostRows = 256;
 const mostBytes = 256 * 1024;
+/** Bytes that a message within another takes besides its own, at most. */
+const framing = 5;
 
 export interface RowForm<C extends Columns> {
   /** The row as a message. */
@@ -38,15 +40,20 @@ export class ChangeEncoder<C extends Columns> {
       removals = [];
       bytes = 0;
     };
+    const makeRoom = (more: number): void => {
+      if (upserts.length + removals.length === mostRows || bytes + more > mostBytes) cut();
+      bytes += more;
+    };
     for (const row of rows) {
       if (sees(row)) {
-        const encoded = this.#row(row);
-        bytes += encoded.length;
-        upserts.push(encoded);
+        const upsert = this.#row(row);
+        makeRoom(upsert.length + framing);
+        upserts.push(upsert);
       } else if (encodeRemoval) {
-        removals.push(encodeRemoval(row));
+        const removal = encodeRemoval(row);
+        makeRoom(removal.length + framing);
+        removals.push(removal);
       }
-      if (upserts.length + removals.length >= mostRows || bytes >= mostBytes) cut();
     }
     cut();
     return events;

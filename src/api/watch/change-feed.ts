@@ -90,6 +90,7 @@ export class ChangeFeed<C extends Columns> {
   #incarnation: string | undefined;
   #reading = false;
   #again = false;
+  #lookedAt = 0;
   #retry: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
 
@@ -118,7 +119,10 @@ export class ChangeFeed<C extends Columns> {
     const lag = this.#lag;
     return {
       take: () => this.#take(subscriber),
-      poke: () => this.#look(),
+      // Ten thousand who are silent are no reason to read ten thousand times.
+      poke: (ms) => {
+        if (this.#parts.clock().getTime() - this.#lookedAt >= ms) this.#look();
+      },
       get behindFor() {
         return lag.behindFor;
       },
@@ -244,6 +248,7 @@ export class ChangeFeed<C extends Columns> {
     try {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
+        this.#lookedAt = this.#parts.clock().getTime();
         const [tip, incarnation] = [this.#tip, this.#incarnation];
         await this.#read();
         if (this.#incarnation !== incarnation) this.#wake(this.#subscribers);

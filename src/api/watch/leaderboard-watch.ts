@@ -136,7 +136,7 @@ function watchedRanking({ ranking, subscribe, through }: RankingParts): Watched 
 
       return {
         take,
-        poke: () => changes.poke(),
+        poke: (ms) => changes.poke(ms),
         get behindFor() {
           return changes.behindFor;
         },

@@ -61,9 +61,14 @@ export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet):
   let incarnation = '';
   let resumes = plan.settings.resumeFrom !== undefined;
   let resets = false;
+  /** A snapshot's turn can be long in coming, and so can its next page. */
+  const alive = (): void => {
+    sender.send(messages.heartbeat(plan.settings.heartbeatMs)).catch(nothing);
+  };
   try {
     for (;;) {
       try {
+        silence.onSilence = alive;
         const begun = resets ? undefined : await plan.watched.begin(plan.settings);
         const moment =
           begun ?? (await snapshot(parts, plan, outlet, sender, (taken) => (incarnation = taken)));
@@ -107,25 +112,29 @@ async function snapshot(
   const late = (): void => reading.abort(slowConsumer('the snapshot'));
   outlet.signal.addEventListener('abort', over, { once: true });
   const total = setTimeout(late, limits.snapshotMs);
-  const stall = setTimeout(late, limits.snapshotStallMs);
+  /** The database's time is not the client's fault. */
+  const send = async (event: Uint8Array, through?: Position): Promise<void> => {
+    const stall = setTimeout(late, limits.snapshotStallMs);
+    try {
+      await sender.send(event, through, reading.signal);
+    } finally {
+      clearTimeout(stall);
+    }
+  };
   try {
     // Gone in the moment its turn came.
     outlet.signal.throwIfAborted();
     const { through, incarnation, pages } = await watched.snapshot(reading.signal);
     taken(incarnation);
-    await sender.send(messages.snapshotStarted(incarnation), undefined, reading.signal);
+    await send(messages.snapshotStarted(incarnation));
     let count = 0;
     for await (const { rowCount, events } of pages) {
       reading.signal.throwIfAborted();
       count += rowCount;
-      for (const event of events) {
-        // The database's time is not the client's fault.
-        stall.refresh();
-        await sender.send(event, undefined, reading.signal);
-      }
+      for (const event of events) await send(event);
     }
     reading.signal.throwIfAborted();
-    await sender.send(messages.snapshotCompleted(count), through, reading.signal);
+    await send(messages.snapshotCompleted(count), through);
     return { position: through, incarnation };
   } catch (error) {
     // However the reader puts it: it was stopped because of this.
@@ -133,7 +142,6 @@ async function snapshot(
     throw error;
   } finally {
     clearTimeout(total);
-    clearTimeout(stall);
     outlet.signal.removeEventListener('abort', over);
     // However it ended: the reader gives its connection back.
     reading.abort();
@@ -181,40 +189,47 @@ async function follow(
     }
   };
 
-  /** Lets changes come together. The stream is alive meanwhile, and says so. */
-  const gather = async (): Promise<void> => {
-    const over = pause(conflationMs, signal).then(() => true);
-    const quiet = async (): Promise<boolean> => {
-      if (!silence.isTooLong) await new Promise<void>((resolve) => (silence.onSilence = resolve));
-      return false;
+  const woken = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
+  /** Lets changes collect; the client hears meanwhile that the stream is alive. */
+  const collect = async (): Promise<void> => {
+    const window = { open: true };
+    const close = (): void => {
+      window.open = false;
+      wake();
     };
-    while (!(await Promise.race([over, quiet()]))) await sender.send(messages.heartbeat(heartbeatMs));
-    silence.onSilence = stop;
+    void pause(conflationMs, signal).then(close);
+    while (window.open) {
+      if (silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs));
+      else await woken();
+    }
+    signal.throwIfAborted();
   };
 
+  let inFlood = false;
   try {
     for (;;) {
       signal.throwIfAborted();
       if (!changed && !silence.isTooLong) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        await woken();
         continue;
       }
       // In silence also a look of its own: a notification may have been lost.
-      if (!changed) subscription.poke();
-      else if (said !== 'nothing' && conflationMs > 0) await gather();
+      if (!changed) subscription.poke(heartbeatMs / 2);
+      else if (said !== 'nothing' && !inFlood && conflationMs > 0) await collect();
       changed = false;
       const { events, through, more } = await subscription.take();
       begun();
       signal.throwIfAborted();
       await sender.sendAll(events, through);
       await tell(through, more === undefined);
-      if (more === 'now') changed = true;
+      inFlood = more === 'now';
+      if (inFlood) changed = true;
       if (through && silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);
     }
   } finally {
-    silence.onSilence = nothing;
     signal.removeEventListener('abort', stop);
     subscription.end();
   }

@@ -37,8 +37,8 @@ export interface SubscribeOptions {
 export interface Subscription {
   /** What has changed since the last call. Throws OtherIncarnation. */
   take(): Promise<Changes>;
-  /** Has it look for changes although nobody reported any. */
-  poke(): void;
+  /** Has whatever is followed looked at although nobody reported any change, if it was not for so many milliseconds. */
+  poke(ms: number): void;
   /** For how long what is followed has been behind the log, in milliseconds; undefined if it keeps up. */
   readonly behindFor: number | undefined;
   end(): void;

@@ -34,6 +34,9 @@ export class FakeTables implements ReadModelReader {
   listCalls = 0;
   /** Rows per page of a snapshot. */
   snapshotPage = 500;
+  /** Waited for before a snapshot is begun, and before each of its pages. */
+  beforeSnapshot: () => Promise<void> = async () => undefined;
+  beforePage: () => Promise<void> = async () => undefined;
   /** Progress tells nobody while set. */
   deaf = false;
   /** The next answer of `changes` waits for this, with what was read before. */
@@ -139,8 +142,10 @@ export class FakeTables implements ReadModelReader {
     readonly incarnation: string;
     readonly pages: AsyncIterable<readonly RowOf<C>[]>;
   }> {
+    await this.beforeSnapshot();
     const rows = this.#rows(model, filter).map(({ row }) => row);
     const through = this.#now(`projection:${model.name}`);
+    const { beforePage } = this;
     const size = this.snapshotPage;
     this.openSnapshots++;
     let isOpen = true;
@@ -153,6 +158,7 @@ export class FakeTables implements ReadModelReader {
     async function* pages(): AsyncGenerator<readonly RowOf<C>[]> {
       try {
         for (let first = 0; first < rows.length; first += size) {
+          await beforePage();
           signal.throwIfAborted();
           yield rows.slice(first, first + size);
         }
