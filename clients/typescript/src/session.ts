@@ -20,6 +20,11 @@ export interface SessionOptions {
   readonly deadlineMs?: number;
   /** Milliseconds after which an attempt without an answer is given up, and made again. Default 10,000. */
   readonly attemptMs?: number;
+  /**
+   * Longest wait, in milliseconds, before a call is made or a watch is opened again, unless the server asks for more.
+   * Default 5,000.
+   */
+  readonly mostBackoffMs?: number;
   /** Whether queries and watches must show what this session has done. Default true. */
   readonly readYourWrites?: boolean;
   /** Also what policies did because of it, such as an order's rebate. Default false. */
@@ -56,6 +61,7 @@ export class Session {
     this.#options = {
       deadlineMs: 30_000,
       attemptMs: 10_000,
+      mostBackoffMs: 5_000,
       readYourWrites: true,
       includingEffects: false,
       snapshotSilenceMs: 90_000,
@@ -95,6 +101,7 @@ export class Session {
         request: method.requestType.encode(message).finish(),
         repeatable: method.options.idempotencyLevel !== undefined,
         until,
+        mostBackoffMs: this.#options.mostBackoffMs,
         attemptMs: Math.max(this.#options.attemptMs, waitMs === 0 ? 0 : waitMs + answerMs),
         signal: options.signal,
         requestId,
@@ -146,6 +153,7 @@ export class Session {
       form,
       options: message.options ?? WatchOptions.fromPartial({}),
       signal: options.signal,
+      mostBackoffMs: this.#options.mostBackoffMs,
       snapshotSilenceMs: this.#options.snapshotSilenceMs,
       open: async (watchOptions, isFirst, signal) => {
         const until = this.#until({});
@@ -179,6 +187,7 @@ export class Session {
         repeatable: true,
         until,
         attemptMs: this.#options.attemptMs,
+        mostBackoffMs: this.#options.mostBackoffMs,
         signal,
         requestId: '',
       });

@@ -13,6 +13,8 @@ export interface UnaryCall {
   readonly until: number;
   /** Milliseconds after which an attempt without an answer is given up. */
   readonly attemptMs: number;
+  /** Longest wait between attempts in milliseconds, unless the server asks for more. */
+  readonly mostBackoffMs: number;
   readonly signal: AbortSignal | undefined;
   /** Of a command. */
   readonly requestId: string;
@@ -27,7 +29,7 @@ export async function callUnary(client: Client, call: UnaryCall): Promise<Uint8A
       return await attemptOnce(client, call);
     } catch (error) {
       if (!(error instanceof TallybackError) || !error.mayPass || !call.repeatable) throw error;
-      const wait = backoffMs(attempt, error.retryAfterMs);
+      const wait = backoffMs(attempt, call.mostBackoffMs, error.retryAfterMs);
       if (now() + wait >= call.until) throw error;
       await pause(wait, call.signal);
     }

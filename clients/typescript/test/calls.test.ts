@@ -142,13 +142,13 @@ describe('what is repeated', () => {
   test('never sooner than asked, never in step, never after more than some seconds of its own', () => {
     fc.assert(
       fc.property(fc.nat(1_000), fc.nat(100_000), (attempt, asked) => {
-        expect(backoffMs(attempt, asked)).toBeGreaterThanOrEqual(asked);
-        expect(backoffMs(attempt)).toBeGreaterThan(0);
-        expect(backoffMs(attempt)).toBeLessThanOrEqual(5_000);
+        expect(backoffMs(attempt, 5_000, asked)).toBeGreaterThanOrEqual(asked);
+        expect(backoffMs(attempt, 5_000)).toBeGreaterThan(0);
+        expect(backoffMs(attempt, 5_000)).toBeLessThanOrEqual(5_000);
       }),
     );
-    expect(new Set(Array.from({ length: 50 }, () => backoffMs(5))).size).toBeGreaterThan(1);
-    expect(new Set(Array.from({ length: 50 }, () => backoffMs(0, 60_000))).size).toBeGreaterThan(1);
+    expect(new Set(Array.from({ length: 50 }, () => backoffMs(5, 5_000))).size).toBeGreaterThan(1);
+    expect(new Set(Array.from({ length: 50 }, () => backoffMs(0, 5_000, 60_000))).size).toBeGreaterThan(1);
   });
 });
 

@@ -55,6 +55,8 @@ export interface WatchParts<Changes, Row, Removed> {
   ) => Promise<ClientReadableStream<WatchMessage<Changes>>>;
   /** Ends the watch. */
   readonly signal: AbortSignal | undefined;
+  /** Longest wait before a new stream in milliseconds, unless the server asks for more. */
+  readonly mostBackoffMs: number;
   /** Milliseconds that a snapshot may take to begin, and to go on. */
   readonly snapshotSilenceMs: number;
 }
@@ -220,7 +222,7 @@ export class ResumingWatch<Changes, Row, Removed> implements Watch<Row, Removed>
     }
     if (withoutToken.has(error.reason) && this.#replica.resumeToken !== '') this.#replica.resumeToken = '';
     else if (!error.mayPass && error.reason !== 'WATCH_BROKEN') throw error;
-    const retryInMs = backoffMs(this.#attempt++, error.retryAfterMs);
+    const retryInMs = backoffMs(this.#attempt++, this.#parts.mostBackoffMs, error.retryAfterMs);
     await this.#handover?.offer({ kind: 'interrupted', error, retryInMs });
     await pause(retryInMs, this.#over.signal);
   }

@@ -1,4 +1,5 @@
 /** A server that says what the test wants, right or wrong, and remembers what it was asked. */
+import { once } from 'node:events';
 import {
   type sendUnaryData,
   Server,
@@ -71,6 +72,11 @@ export class WatchCall {
       header: WatchHeader.fromPartial({ sequence: this.sequence, ...tokens }),
       event,
     });
+  }
+
+  /** Resolves when the client takes more. */
+  async drained(): Promise<void> {
+    await once(this.#call, 'drain');
   }
 
   snapshot(token: string, ...rows: readonly Balance[]): void {
