@@ -16,6 +16,8 @@ const channelOptions: ChannelOptions = {
 export interface Channels {
   readonly calls: Client;
   readonly watches: Client;
+  /** What is closed before the connections are: grpc-js leaves open streams open. */
+  readonly open: Set<{ close(): void }>;
   close(): void;
 }
 
@@ -25,15 +27,18 @@ export function openChannels(
   secrets: ChannelCredentials = credentials.createInsecure(),
   options: ChannelOptions = {},
 ): Channels {
-  const open = (): Client => {
+  const client = (): Client => {
     const channel = new Channel(address, secrets, { ...channelOptions, ...options });
     return new Client(address, secrets, { channelOverride: channel });
   };
-  const [calls, watches] = [open(), open()];
+  const [calls, watches] = [client(), client()];
+  const open = new Set<{ close(): void }>();
   return {
     calls,
     watches,
+    open,
     close() {
+      for (const one of open) one.close();
       calls.close();
       watches.close();
     },

@@ -105,7 +105,7 @@ export interface TallybackSession {
 export interface Tallyback extends TallybackSession {
   /** Another session on the same connections, such as one for each user. It knows nothing of this one. */
   session(options?: SessionOptions): TallybackSession;
-  /** Ends everything that is under way, in all sessions. */
+  /** Closes all watches, of all sessions, and the connections. Calls that are under way still have their answer. */
   close(): void;
 }
 

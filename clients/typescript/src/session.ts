@@ -149,7 +149,8 @@ export class Session {
     const message = method.requestType.fromPartial(request);
     const path = pathOf(service, method);
     const decode = (bytes: Uint8Array) => method.responseType.decode(bytes);
-    return new ResumingWatch({
+    const { open } = this.#channels;
+    const watch = new ResumingWatch({
       form,
       options: message.options ?? WatchOptions.fromPartial({}),
       signal: options.signal,
@@ -164,6 +165,10 @@ export class Session {
         return this.#stream(path, decode, bytes);
       },
     });
+    open.add(watch);
+    const forget = (): void => void open.delete(watch);
+    watch.ended.then(forget, forget);
+    return watch;
   }
 
   #stream<Answer>(

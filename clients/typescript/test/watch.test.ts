@@ -333,6 +333,15 @@ describe('a watch ends', () => {
     }
   });
 
+  test('with its connection', async () => {
+    const server = await scripted({ watch: (call) => call.snapshot('1', row('ann', 1)) });
+    const watch = server.client.session().accounts.watchBalances();
+    await expect.poll(() => amounts(watch)).toEqual({ 'ann/GBP': 1 });
+    server.client.close();
+    await watch.ended;
+    await expect.poll(() => server.watches[0]?.cancelled).toBe(true);
+  });
+
   test('and cannot be iterated over by two', async () => {
     const { watch } = await watching((call) => call.snapshot('1'));
     expect(() => watch[Symbol.asyncIterator]()).toThrow('already');
