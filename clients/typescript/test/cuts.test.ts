@@ -135,7 +135,9 @@ test.each([1, 2])('statement entries: each is told once, and in order (seed %i)'
       if (event.kind === 'changes') told.push(...event.rows);
     }
   })();
-  while (proxy.cuts < mostCuts && position < mostCommits) {
+  while (proxy.cuts < mostCuts) {
+    // A snapshot that gets larger and larger would never fit.
+    if (position === mostCommits) break;
     commit();
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -6,7 +6,7 @@ import {
   ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
-  status,
+  type status,
 } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
 import { ApiError, toStatus } from '../../../../src/api/errors.ts';
