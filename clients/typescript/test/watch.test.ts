@@ -98,6 +98,19 @@ describe('what a watch shows', () => {
     expect(shown).toEqual([{ 'ann/GBP': 1 }, { 'ann/GBP': 1 }, { 'bob/GBP': 3 }]);
   });
 
+  test('nothing of a snapshot that was broken off, when the server then goes on without one', async () => {
+    const { kinds, watch } = await watching((call, number) => {
+      if (number > 0) return void call.send(changes(row('bob', 5)), '2');
+      call.snapshot('1', row('ann', 1));
+      call.send(reset);
+      call.send(started);
+      call.send(changes(row('ann', 2)));
+      call.end(failure(status.UNAVAILABLE, 'SERVER_STOPPING'));
+    });
+    await expect.poll(kinds).toEqual(['snapshot', 'interrupted', 'changes']);
+    expect(amounts(watch)).toEqual({ 'ann/GBP': 1, 'bob/GBP': 5 });
+  });
+
   test('after a reset, the old rows until the new ones are whole', async () => {
     const { shown, kinds } = await watching((call) => {
       call.snapshot('1', row('ann', 1), row('bob', 1));
