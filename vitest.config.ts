@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'clients/*/test/**/*.test.ts'],
     // Run by `npm run test:e2e`.
     exclude: ['test/e2e/**'],
     globalSetup: ['test/support/global-postgres.ts'],

@@ -1,4 +1,5 @@
-// Generates code from proto/ and compiles src/ to dist/. Both do nothing when nothing has changed.
+// Generates code from proto/, and compiles src/ and the client library to dist/ beside them. All of it does nothing when
+// nothing has changed.
 import { execFileSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,6 +22,7 @@ const tsc = compiler();
 if (tsc) {
   node(join(root, 'scripts/generate.mjs'));
   node(tsc, '-p', 'tsconfig.build.json');
+  node(tsc, '-p', 'clients/typescript/tsconfig.json');
   chmodSync(join(root, 'dist/main/cli.js'), 0o755);
 } else {
   // Installed with --omit=dev, as an image is: dist/ was built before, or comes along.

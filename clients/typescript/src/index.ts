@@ -1,0 +1,22 @@
+/** What users of the library see: a connection, watches, errors, and the messages of the contract. */
+export { connect, type ConnectOptions, type Tallyback, type TallybackSession } from './connect.ts';
+export { type FieldViolation, type StatusName, TallybackError } from './errors.ts';
+export type { CallOptions } from './methods.ts';
+export type { SessionOptions, WatchCallOptions } from './session.ts';
+export type { WatchEvent } from './watch/replica.ts';
+export type { Watch } from './watch/watch.ts';
+export * from './gen/tallyback/account/v1/account_command_service.ts';
+export * from './gen/tallyback/account/v1/account_query_service.ts';
+export * from './gen/tallyback/admin/v1/projection_admin_service.ts';
+export * from './gen/tallyback/common/v1/command.ts';
+export * from './gen/tallyback/common/v1/consistency.ts';
+export * from './gen/tallyback/common/v1/watch.ts';
+export * from './gen/tallyback/figures/v1/figures_query_service.ts';
+export * from './gen/tallyback/ingest/v1/ingest_service.ts';
+export * from './gen/tallyback/item/v1/item_command_service.ts';
+export * from './gen/tallyback/item/v1/item_query_service.ts';
+export * from './gen/tallyback/order/v1/order_command_service.ts';
+export * from './gen/tallyback/order/v1/order_query_service.ts';
+export * from './gen/tallyback/programme/v1/programme_command_service.ts';
+export * from './gen/tallyback/programme/v1/programme_query_service.ts';
+export * from './gen/tallyback/system/v1/system_service.ts';
