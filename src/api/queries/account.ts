@@ -34,16 +34,16 @@ function fitting(response: ExplainRebateResponse, most: number): ExplainRebateRe
   );
 }
 
+const accountNotFound = (member: string, currency: string, message: string, read: ReadInfo): ApiError =>
+  new ApiError(status.NOT_FOUND, 'ACCOUNT_NOT_FOUND', message, {
+    details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
+    position: read.positionToken,
+  });
+
 export function accountQueries(context: ApiContext, freshness: Freshness, watches: Watches): BoundService {
   const { reader, rpc, tokens } = context;
   const parts = { reader, freshness };
   const reads = new LogReads(context.streams);
-
-  const accountNotFound = (member: string, currency: string, message: string, read: ReadInfo): ApiError =>
-    new ApiError(status.NOT_FOUND, 'ACCOUNT_NOT_FOUND', message, {
-      details: [resourceInfo('tallyback.account.v1.Balance', `${member}/${currency}`)],
-      position: read.positionToken,
-    });
 
   return bindService(methods, {
     getBalance: rpc.unary(methods.getBalance, async (request, call) => {

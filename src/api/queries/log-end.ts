@@ -63,17 +63,15 @@ export class LogEnd {
 }
 
 /** Undefined when it takes longer, or the signal aborts. */
-async function within<T>(ms: number, asked: Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
-  let stop = (): void => undefined;
-  const late = new Promise<undefined>((resolve) => {
-    stop = () => resolve(undefined);
+function within<T>(ms: number, asked: Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+      resolve(undefined);
+    };
+    const timer = setTimeout(stop, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+    asked.then(resolve, reject).finally(stop);
   });
-  const timer = setTimeout(stop, ms);
-  signal?.addEventListener('abort', stop, { once: true });
-  try {
-    return await Promise.race([asked, late]);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
 }
