@@ -1,4 +1,5 @@
 import { credentials } from '@grpc/grpc-js';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
@@ -35,6 +36,10 @@ const set = (position: number, member: string, amount: bigint): void =>
 async function nothingLeft(): Promise<void> {
   await until(() => api.tables.openSnapshots === 0 && api.tables.listenerCount('projection:balance') === 0);
 }
+
+const aborted = async (signal: AbortSignal): Promise<void> => {
+  if (!signal.aborted) await once(signal, 'abort');
+};
 
 describe('a watch', () => {
   test('sends a snapshot, then changes, in the grammar, numbered without gaps', async () => {
@@ -134,6 +139,23 @@ describe('a watch', () => {
     const before = watching.messages.length;
     await until(() => watching.messages.length >= before + 2);
     expect(watching.words.slice(-2)).toEqual(['heartbeat', 'heartbeat']);
+  });
+
+  test('says that it is alive while its snapshot waits for its turn and for its pages', async () => {
+    await start({ limits: { heartbeatMs: 40 } });
+    const [turn, page] = [new AbortController(), new AbortController()];
+    api.tables.beforeSnapshot = () => aborted(turn.signal);
+    api.tables.beforePage = () => aborted(page.signal);
+    const watching = new Watching(api.accountQuery);
+    await until(() => watching.words.filter((word) => word === 'heartbeat').length >= 2);
+    turn.abort();
+    await until(() => watching.words.slice(watching.words.indexOf('snapshotStarted')).includes('heartbeat'));
+    page.abort();
+    await watching.caughtUp();
+    expect(watching.state.size).toBe(3);
+    expect(watching.messages.map(({ header }) => Number(header?.sequence))).toEqual(
+      watching.messages.map((_, n) => n + 1),
+    );
   });
 
   test('finds changes that nobody reported, at the next heartbeat', async () => {
