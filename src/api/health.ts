@@ -49,6 +49,18 @@ function endingStreams(server: Server, stopping: StopSignal): Pick<Server, 'addS
 /** Not a service of the contract: a name to ask health for. */
 const projections = 'projections';
 
+let reflection: { readonly of: string; readonly service: ReflectionService } | undefined;
+
+/** Made once, for however many servers: it goes through the whole contract, which takes half a second. */
+function reflectionOf(services: readonly string[]): ReflectionService {
+  const of = services.join();
+  if (reflection?.of !== of) {
+    const contract = loadFileDescriptorSetFromBuffer(descriptorBytes);
+    reflection = { of, service: new ReflectionService(contract, { services: [...services] }) };
+  }
+  return reflection.service;
+}
+
 export function addHealthAndReflection(
   server: Server,
   services: readonly string[],
@@ -61,9 +73,7 @@ export function addHealthAndReflection(
   const health = new HealthImplementation(Object.fromEntries(all.map((name) => [name, 'NOT_SERVING'])));
   let projectionsWell = false;
   health.addToServer(target);
-  new ReflectionService(loadFileDescriptorSetFromBuffer(descriptorBytes), {
-    services: [...services],
-  }).addToServer(target);
+  reflectionOf(services).addToServer(target);
   return {
     set: (serving) => {
       for (const name of names) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');

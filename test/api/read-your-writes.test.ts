@@ -21,7 +21,7 @@ import { servedFixture, servedStores } from '../support/served-stores.ts';
 import { type Instances, startInstances } from './support/instances.ts';
 import { noon } from './support/requests.ts';
 
-const pairs = Number(process.env['PAIRS'] ?? 600);
+const pairs = Number(process.env['PAIRS'] ?? 200);
 const clients = pairs > 5_000 ? 64 : 12;
 const patience = Math.max(120_000, pairs * 60);
 const { signal } = new AbortController();
