@@ -414,7 +414,7 @@ describe('a client that does not read', () => {
   });
 
   test('may not hold up a snapshot', async () => {
-    await start({ limits: { snapshotStallMs: 100, maxSnapshots: 1 } }, 30_000);
+    await start({ limits: { snapshotStallMs: 1_000, maxSnapshots: 1 } }, 30_000);
     // Some hundred messages pass before anything holds them up.
     api.tables.snapshotPage = 50;
     const slow = new Watching(smallWindow(), { paused: true });

@@ -159,7 +159,7 @@ describe.each(servedStores)('on $name', ({ start }) => {
     for (const { balance, positionToken } of shown) {
       expect(await balanceOf(two, { asOf: { positionToken } })).toEqual({
         balance,
-        read: { positionToken },
+        read: { positionToken, stale: false, lagEvents: 0n },
         businessTime: undefined,
       });
       const then = await statementOf(two, { asOf: { positionToken } });
