@@ -15,7 +15,7 @@ import { accrued } from '../accruals.ts';
 import { median } from '../measure.ts';
 import type { Result } from '../result.ts';
 import { costOf } from './cost.ts';
-import { rebuild } from './rebuild.ts';
+import { rebuild, tableOf } from './rebuild.ts';
 import { makeSampleLog } from './sample-log.ts';
 
 const folder = join(import.meta.dirname, '../../../bench/emmett');
@@ -67,8 +67,9 @@ export async function emmett(events: number): Promise<Result[]> {
 
 /** What all accounts together hold after our own rebuild, which rebuild.ts has been seen to get right. */
 async function heldNow(pool: pg.Pool): Promise<string | undefined> {
+  const table = await tableOf(pool, balance);
   const { rows } = await pool.query<{ sum: string }>(
-    'select sum(accrued_minor)::text as sum from tallyback.balance where accrued_minor >= $1',
+    `select sum(accrued_minor)::text as sum from tallyback.${table} where accrued_minor >= $1`,
     [accrued],
   );
   return rows[0]?.sum;

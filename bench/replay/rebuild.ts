@@ -46,7 +46,8 @@ async function forget(pool: pg.Pool, model: ReadModel): Promise<void> {
   ]);
 }
 
-async function tableOf(pool: pg.Pool, model: ReadModel): Promise<string> {
+/** Of the one generation there is. */
+export async function tableOf(pool: pg.Pool, model: Pick<ReadModel, 'name'>): Promise<string> {
   const { rows } = await pool.query<{ table_name: string }>(
     `select table_name from tallyback.generation where model = $1`,
     [model.name],
