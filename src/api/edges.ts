@@ -1,13 +1,11 @@
 /** Chance, for the API: the one place that takes it from the system. */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from '../eventstore/edges.ts';
+
+export { pause };
 
 /** Names an unexpected error in the answer and in the log. */
 export const systemErrorId = (): string => randomUUID();
-
-/** Waits for so long; ends early, without an error, when the signal aborts. */
-export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  delay(ms, undefined, { signal }).catch(() => undefined);
 
 /** Waits for a random time up to that many milliseconds; ends early, without an error, when the signal aborts. */
 export const pauseUpTo = (ms: number, signal: AbortSignal): Promise<void> =>

@@ -73,7 +73,7 @@ function describe(error: unknown): string {
 }
 
 /** The checkpoint is written at most this often, in milliseconds; what is not written is only repeated. */
-const checkpointEvery = 20;
+const checkpointEvery = 250;
 
 async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Promise<void> {
   const { policy, store, timing, checkpoint } = options;

@@ -24,23 +24,29 @@ export interface Alarm {
   stop(): void;
 }
 
+/**
+ * Resolves after that many milliseconds, or at once when the signal aborts; never rejects. (`timers/promises` makes an
+ * error with its stack for every wait that is cut short, and followers of the log cut short most of theirs.)
+ */
+export const pause = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener('abort', done);
+  });
+
 export const systemEdges: Edges = {
   clock: () => performance.now(),
   random: () => Math.random(),
-  pause: (milliseconds, signal) =>
-    new Promise((resolve) => {
-      if (signal.aborted) {
-        resolve();
-        return;
-      }
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, milliseconds);
-      signal.addEventListener('abort', done, { once: true });
-    }),
+  pause,
   alarm(milliseconds, ring) {
     const timer = setTimeout(ring, milliseconds);
     return { putOff: () => void timer.refresh(), stop: () => clearTimeout(timer) };

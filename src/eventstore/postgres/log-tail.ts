@@ -28,6 +28,7 @@ export class LogTail {
   readonly #subscribers = new Set<() => void>();
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
+  #waking = false;
 
   /** `head`: position of the last event when the store was opened. */
   constructor(source: TailSource, limits: RingLimits, head: number) {
@@ -76,7 +77,13 @@ export class LogTail {
       this.#ring.reset(start - 1);
     }
     this.#ring.push(events);
-    this.#wake();
+    // Those who appended are answered first.
+    if (this.#waking) return;
+    this.#waking = true;
+    setImmediate(() => {
+      this.#waking = false;
+      this.#wake();
+    });
   }
 
   /**

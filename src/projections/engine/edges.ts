@@ -1,9 +1,10 @@
 /** The real clock, chance and timers: the only ones in this folder. */
-import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { pause } from '../../eventstore/edges.ts';
 import type { Timing } from './timing.ts';
 
 export const systemTiming: Timing = {
-  sleep: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}).catch(() => undefined),
+  sleep: pause,
   random: () => Math.random(),
   monotonic: () => performance.now(),
   turn: () => nextTurn(),

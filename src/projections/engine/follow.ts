@@ -8,6 +8,7 @@
  */
 import type { EventStore, Position } from '../../eventstore/port.ts';
 import { comparePositions } from '../../eventstore/port.ts';
+import { Doorbell } from './doorbell.ts';
 import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
 import { Parking } from './parking.ts';
@@ -49,7 +50,9 @@ export interface FollowOptions {
   readonly yields?: (() => boolean) | undefined;
   /** Whether somebody waits for a position after the first and up to the second. */
   readonly isWanted: (after: Position, upTo: Position) => boolean;
-  /** Gets the doorbell of this loop; answers how to take it away again. */
+  /** Whether somebody waits for it, or is told of every change. */
+  readonly isFollowed: () => boolean;
+  /** Gets the doorbell of this loop, for when somebody begins to; answers how to take it away again. */
   readonly lead: (wake: () => void) => () => void;
   readonly committed: (position: Position, rows: number) => void;
   readonly took: (events: number, caughtUp: boolean) => void;
@@ -67,6 +70,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
   const subscription = new AbortController();
   const abort = (): void => {
     subscription.abort();
+    hurry.ring();
     inbox.ring();
   };
   const inbox = new Inbox(
@@ -79,6 +83,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
     timing,
   );
   let unsavedSince: number | undefined;
+  let live = false;
   const line = new Line({
     storage,
     model,
@@ -99,13 +104,19 @@ export async function follow(options: FollowOptions): Promise<Position> {
       inbox.ring();
     },
   });
-  const unlead = options.lead(() => inbox.ring());
+  const hurry = new Doorbell(timing);
+  const unlead = options.lead(() => {
+    hurry.ring();
+    inbox.ring();
+  });
   signal.addEventListener('abort', abort);
   if (signal.aborted) abort();
   try {
     let done = until !== undefined && comparePositions(held.position, until) >= 0;
     while (!signal.aborted && !done) {
       line.check();
+      // Commands are answered, and who is waited for goes, first.
+      if (!inbox.empty && live && !options.isFollowed()) await hurry.wait(delays.unfollowed);
       const batches = inbox.take(maxEvents);
       if (batches.length > 0) {
         const fedAt = timing.monotonic();
@@ -114,12 +125,15 @@ export async function follow(options: FollowOptions): Promise<Position> {
         const events = batches.reduce((sum, batch) => sum + batch.events.length, 0);
         options.took(events, caughtUp);
         done = until !== undefined && (caughtUp || comparePositions(line.handled, until) >= 0);
-        // Writing is to take about a quarter of the time at most: the busier the database, the more goes into one write.
-        const pace = Math.min(delays.longestPace, Math.max(delays.pace, 4 * line.writeTime));
+        live = caughtUp;
+        // The busier the database, the more goes into one write.
+        const pace = options.isFollowed()
+          ? Math.min(delays.longestPace, Math.max(delays.pace, line.writeTime))
+          : delays.longestPace;
         const due = changedRows > 0 && caughtUp ? pace : 0;
         const allowed = (1_000 * events) / eventsPerSecond;
         const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
-        if (rest > 0 && !done) await timing.sleep(rest, subscription.signal);
+        if (rest > 0 && !done) await hurry.wait(rest);
         // Folding can keep the thread busy, and commands and queries run on it too.
         else if (options.yields?.() && !done)
           await timing.sleep(restsFor * (timing.monotonic() - fedAt), subscription.signal);

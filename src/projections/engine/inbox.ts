@@ -3,23 +3,21 @@
  * up to a limit. Also the projector's doorbell: whatever should wake it rings here.
  */
 import type { LogBatch } from '../../eventstore/port.ts';
+import { Doorbell } from './doorbell.ts';
 import type { Timing } from './timing.ts';
 
-export class Inbox {
+export class Inbox extends Doorbell {
   readonly #limit: number;
-  readonly #timing: Timing;
   readonly #batches: LogBatch[] = [];
   #events = 0;
-  #rung = false;
-  #wake: (() => void) | undefined;
   #room: (() => void) | undefined;
   #closed = false;
   #end: { readonly error: unknown } | undefined;
 
   /** Starts fetching at once. At most about `limit` events wait in the inbox. */
   constructor(source: AsyncIterable<LogBatch>, limit: number, timing: Timing) {
+    super(timing);
     this.#limit = limit;
-    this.#timing = timing;
     void this.#fetch(source);
   }
 
@@ -56,23 +54,6 @@ export class Inbox {
     this.#events -= taken;
     this.#room?.();
     return this.#batches.splice(0, count);
-  }
-
-  /** Ends the next wait, or the present one. */
-  ring(): void {
-    this.#rung = true;
-    this.#wake?.();
-  }
-
-  /** Until somebody has rung since the last wait, or that many milliseconds have passed. */
-  async wait(ms: number): Promise<void> {
-    if (!this.#rung) {
-      const over = new AbortController();
-      this.#wake = () => over.abort();
-      await this.#timing.sleep(ms, over.signal);
-      this.#wake = undefined;
-    }
-    this.#rung = false;
   }
 
   /** Stops fetching (the subscription itself is ended by its signal). */

@@ -122,6 +122,11 @@ export class ProgressHub implements Progress {
     return false;
   }
 
+  /** Whether somebody waits for it, or is told of every advance. */
+  isFollowed(name: string): boolean {
+    return Boolean(this.#waiters.get(name)?.size) || Boolean(this.#listeners.get(name)?.size);
+  }
+
   /** Ends all waiting, with an error. */
   close(): void {
     this.#closed.abort(new Error('projections have been stopped'));

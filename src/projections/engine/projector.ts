@@ -164,6 +164,7 @@ export class Projector implements Duty {
       parkAt: this.#parkAt,
       yields: generation.state === 'building' ? this.#options.isBusy : undefined,
       isWanted: (after, upTo) => serves() && progress.isWanted(name, after, upTo),
+      isFollowed: () => serves() && progress.isFollowed(name),
       lead: (wake) => {
         if (!serves()) return () => undefined;
         const unlead = progress.lead(name, wake);

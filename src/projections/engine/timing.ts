@@ -20,6 +20,8 @@ export interface Delays {
    */
   readonly pace: number;
   readonly longestPace: number;
+  /** Where nobody waits for a read model, events are left alone for so long. */
+  readonly unfollowed: number;
   /** Longest that handled events which changed nothing stay out of the checkpoint (unless somebody waits). */
   readonly lazyCheckpoint: number;
   /** With nothing to do, a projector looks around itself this often. */
@@ -39,7 +41,8 @@ export interface Delays {
 export const defaultDelays: Delays = {
   pace: 5,
   longestPace: 100,
-  lazyCheckpoint: 100,
+  unfollowed: 10,
+  lazyCheckpoint: 1_000,
   idle: 10_000,
   beat: 1_000,
   lease: 4_000,
