@@ -85,7 +85,7 @@ class OneRow {
     list: async () => [],
     reached: async () => undefined,
     onAdvance: (_name, callback) => {
-      this.#advanced = () => setImmediate(callback);
+      this.#advanced = () => setImmediate(callback, undefined);
       return () => undefined;
     },
   };

@@ -128,7 +128,8 @@ describe('exactly once', () => {
           }),
         mostPending: 10,
         clock: () => 0,
-        settled: () => undefined,
+        committed: () => undefined,
+        failed: () => undefined,
       });
       const fed = line.feed(batches).then(() => line.save());
       await expect(fed).rejects.toThrow(Fenced);

@@ -9,12 +9,12 @@ import { playRound } from './round.ts';
 
 const planted = vi.hoisted(() => ({ noReset: false }));
 
-vi.mock(import('../../src/projections/postgres/serving.ts'), async (original) => {
-  const serving = await original();
+vi.mock(import('../../src/projections/engine/storage.ts'), async (original) => {
+  const storage = await original();
   return {
-    ...serving,
-    incarnationOf: (...of: Parameters<typeof serving.incarnationOf>) =>
-      planted.noReset ? 'always the same' : serving.incarnationOf(...of),
+    ...storage,
+    incarnationOf: (...of: Parameters<typeof storage.incarnationOf>) =>
+      planted.noReset ? 'always the same' : storage.incarnationOf(...of),
   };
 });
 

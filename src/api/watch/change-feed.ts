@@ -1,7 +1,8 @@
 /**
  * What changed lately in one read model, read once for all who watch it.
  *
- * While somebody watches, the feed reads the changes of every commit and keeps the last ones as segments that
+ * While somebody watches, the feed takes the changes of every commit — from the writer, if that is in this process and the
+ * feed is as far as the write began, else from the database — and keeps the last ones as segments that
  * join end to start: (after, through] with the rows changed in between, as they were then. A subscriber is a cursor:
  *
  *   behind      reads changes from the database, where what changed often meanwhile is one row: after a snapshot, a
@@ -20,6 +21,7 @@ import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
 import type { ChangeCursor, Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
+import type { Written } from '../../projections/engine/written.ts';
 import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
@@ -139,7 +141,7 @@ export class ChangeFeed<C extends Columns> {
     this.#scopes.set(scope, (this.#scopes.get(scope) ?? 0) + 1);
     if (this.#subscribers.size === 1) {
       const name = checkpointName(this.#model);
-      this.#unlisten = this.#parts.progress.onAdvance(name, () => this.#look());
+      this.#unlisten = this.#parts.progress.onAdvance(name, (written) => this.#advanced(written));
       this.#lag.start();
     }
     if (!this.#tip) this.#look();
@@ -232,6 +234,32 @@ export class ChangeFeed<C extends Columns> {
     const events = this.#encoder.encode(oldest.rows.filter(matches), sees);
     if ((this.#scopes.get(scope) ?? 0) > 1) oldest.encoded.set(scope, events);
     return events;
+  }
+
+  /** What this process has written itself need not be read: if it goes on where the segments end, they grow by it. */
+  #advanced(written: readonly Written[] | undefined): void {
+    let tip = this.#tip;
+    const fits = (one: Written): boolean => {
+      const follows = tip !== undefined && comparePositions(one.after, tip) === 0;
+      tip = one.through;
+      return follows && one.incarnation === this.#incarnation;
+    };
+    if (this.#reading || !written?.every(fits)) {
+      this.#look();
+      return;
+    }
+    this.#lookedAt = this.#parts.clock().getTime();
+    for (const { after, through, rows } of written) {
+      this.#append({
+        after,
+        through,
+        // The declaration of the read model that wrote them is the one of the feed.
+        rows: rows.map(({ row }) => row as RowOf<C>),
+        commits: rows.map(({ commit }) => commit),
+        encoded: new Map(),
+      });
+    }
+    this.#wakeThoseWhoWait();
   }
 
   #look(): void {

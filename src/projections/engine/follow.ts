@@ -13,7 +13,7 @@ import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
 import { Parking } from './parking.ts';
 import type { ReadModel } from './read-model.ts';
-import type { Generation, Held, LineStorage } from './storage.ts';
+import type { Generation, Held, LineStorage, StoredRow } from './storage.ts';
 import { openFolder, type FoldThreads } from './threaded-folder.ts';
 import type { Delays, Timing } from './timing.ts';
 
@@ -54,7 +54,7 @@ export interface FollowOptions {
   readonly isFollowed: () => boolean;
   /** Gets the doorbell of this loop, for when somebody begins to; answers how to take it away again. */
   readonly lead: (wake: () => void) => () => void;
-  readonly committed: (position: Position, rows: number) => void;
+  readonly committed: (after: Position, through: Position, rows: readonly StoredRow[]) => void;
   readonly took: (events: number, caughtUp: boolean) => void;
   /** Ends when everything up to here is in the tables, or the log is read to its end; absent: never. */
   readonly until?: Position;
@@ -96,13 +96,12 @@ export async function follow(options: FollowOptions): Promise<Position> {
       ),
     mostPending: limits.pendingRows,
     clock: () => timing.monotonic(),
-    settled(committed, rows) {
-      if (committed) {
-        unsavedSince = undefined;
-        options.committed(committed, rows);
-      }
+    committed(after, through, rows) {
+      unsavedSince = undefined;
+      options.committed(after, through, rows);
       inbox.ring();
     },
+    failed: () => inbox.ring(),
   });
   const hurry = new Doorbell(timing);
   const unlead = options.lead(() => {

@@ -31,8 +31,10 @@ export interface LineOptions {
   readonly mostPending: number;
   /** Milliseconds on a clock that never goes back. */
   readonly clock: () => number;
-  /** Called when a position is committed, and (without one) when a write has failed. */
-  readonly settled: (committed: Position | undefined, rows: number) => void;
+  /** Called when a write or a move of the checkpoint is committed. */
+  readonly committed: (after: Position, through: Position, rows: readonly StoredRow[]) => void;
+  /** Called when a write has failed. */
+  readonly failed: () => void;
 }
 
 const noSlots: ReadonlyMap<string, Slot> = new Map();
@@ -118,11 +120,11 @@ export class Line {
     while (this.#busy) await this.#oneWritten();
     if (!this.unsaved) return;
     const { storage, model, held } = this.#options;
+    const from = this.#committed;
     const to = this.#handled;
-    if (!(await storage.move(held, this.#committed, to)))
-      throw new Fenced(`${model.name} is written by somebody else`);
+    if (!(await storage.move(held, from, to))) throw new Fenced(`${model.name} is written by somebody else`);
     this.#committed = to;
-    this.#options.settled(to, 0);
+    this.#options.committed(from, to, []);
   }
 
   /** Starts no more writes, and answers when none is under way and nothing is held any more. Never rejects. */
@@ -150,17 +152,18 @@ export class Line {
     this.#busy = true;
     const startedAt = this.#options.clock();
     this.#writing = this.#send(changed, parked, to).then(
-      () => {
+      (rows) => {
+        const from = this.#committed;
         this.#writeTime = this.#options.clock() - startedAt;
         this.#busy = false;
         this.#inFlight = noSlots;
         this.#committed = to;
         this.#writePending();
-        this.#options.settled(to, changed.size);
+        this.#options.committed(from, to, rows);
       },
       (error: unknown) => {
         this.#failure = { error };
-        this.#options.settled(undefined, 0);
+        this.#options.failed();
       },
     );
   }
@@ -169,7 +172,7 @@ export class Line {
     changed: ReadonlyMap<string, Slot>,
     parked: readonly ParkedEvent[],
     to: Position,
-  ): Promise<void> {
+  ): Promise<readonly StoredRow[]> {
     const { storage, model, generation, held } = this.#options;
     const rows: StoredRow[] = [];
     for (const { key, row, position, stored } of changed.values()) {
@@ -179,5 +182,6 @@ export class Line {
     if (!(await storage.write({ model, generation, held, from, to, rows, parked })))
       throw new Fenced(`${model.name} is written by somebody else`);
     for (const { row, stored } of changed.values()) stored.yes = row !== undefined;
+    return rows;
   }
 }

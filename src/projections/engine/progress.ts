@@ -11,12 +11,15 @@ import { errorText } from './errors.ts';
 import type { Progress } from './reading.ts';
 import type { ProgressStorage } from './storage.ts';
 import type { Timing } from './timing.ts';
+import type { Written } from './written.ts';
 
 interface Waiter {
   readonly position: Position;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
+
+type Listener = (written: readonly Written[] | undefined) => void;
 
 export interface ProgressOptions {
   readonly storage: Pick<ProgressStorage, 'positions'>;
@@ -40,8 +43,9 @@ export class ProgressHub implements Progress {
   readonly #polled = new Map<string, string>();
   readonly #writers = new Map<string, () => void>();
   readonly #waiters = new Map<string, Set<Waiter>>();
-  readonly #listeners = new Map<string, Set<() => void>>();
-  readonly #toTell = new Set<string>();
+  readonly #listeners = new Map<string, Set<Listener>>();
+  /** What was written since listeners were told last; undefined: they have to look for themselves. */
+  readonly #toTell = new Map<string, Written[] | undefined>();
   /** The checkpoint behind each name that is listened to, as it was last. */
   readonly #serving = new Map<string, string | undefined>();
   readonly #closed = new AbortController();
@@ -88,19 +92,19 @@ export class ProgressHub implements Progress {
     }
   }
 
-  onAdvance(name: string, callback: () => void): () => void {
+  onAdvance(name: string, callback: Listener): () => void {
     // Wrapped, so that the same function may listen twice.
-    const listener = (): void => callback();
+    const listener: Listener = (written) => callback(written);
     setOf(this.#listeners, name).add(listener);
     this.#startPolling();
     return () => void this.#listeners.get(name)?.delete(listener);
   }
 
-  /** Called by whoever has just committed a checkpoint. */
-  publish(name: string, position: Position): void {
+  /** Called by whoever has just committed a checkpoint; `written` is asked for if somebody wants to know. */
+  publish(name: string, position: Position, written?: () => Written | undefined): void {
     this.#published.set(name, position);
     this.#settle(name, position);
-    this.#tell(name);
+    if (this.#listeners.get(name)?.size) this.#tell(name, written?.());
   }
 
   /** This process writes `name` from now on; `wake` is called when somebody begins to wait for it. */
@@ -144,14 +148,18 @@ export class ProgressHub implements Progress {
   }
 
   /** Once per turn of the event loop, however often it advances. */
-  #tell(name: string): void {
-    if (this.#toTell.has(name) || !this.#listeners.get(name)?.size) return;
-    this.#toTell.add(name);
+  #tell(name: string, written?: Written): void {
+    if (!this.#listeners.get(name)?.size) return;
+    const isTold = this.#toTell.has(name);
+    const before = isTold ? this.#toTell.get(name) : [];
+    this.#toTell.set(name, written && before ? [...before, written] : undefined);
+    if (isTold) return;
     setImmediate(() => {
+      const all = this.#toTell.get(name);
       this.#toTell.delete(name);
       for (const listener of this.#listeners.get(name) ?? []) {
         try {
-          listener();
+          listener(all);
         } catch (error) {
           this.#log(`a listener of ${name} failed: ${errorText(error)}`);
         }

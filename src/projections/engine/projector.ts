@@ -20,6 +20,7 @@ import { type BuildHow, rebuild } from './rebuild.ts';
 import { checkpointName, type Generation, type Held, leaseName, type ProjectionStorage } from './storage.ts';
 import type { FoldThreads } from './threaded-folder.ts';
 import { backoff, type Delays, type Timing } from './timing.ts';
+import { writtenOf } from './written.ts';
 
 export type ProjectionState = 'building' | 'catching-up' | 'live' | 'standby' | 'retrying' | 'failed';
 
@@ -171,11 +172,20 @@ export class Projector implements Duty {
         progress.publish(name, how.held.position);
         return unlead;
       },
-      committed: (position, rows) => {
+      committed: (after, through, rows) => {
         this.#failures = 0;
-        this.#set({ position, rows: this.#status.rows + rows });
-        if (serves()) progress.publish(name, position);
-        how.tell?.(position, 0);
+        this.#set({ position: through, rows: this.#status.rows + rows.length });
+        if (serves())
+          progress.publish(name, through, () =>
+            writtenOf(
+              this.#model,
+              catalog.find(generation.model, generation.number) ?? generation,
+              after,
+              through,
+              rows,
+            ),
+          );
+        how.tell?.(through, 0);
       },
       took: (events, caughtUp) => {
         this.#set({ state: state(caughtUp), events: this.#status.events + events, error: undefined });

@@ -1,6 +1,7 @@
 /** How read models are queried: what the API needs of every table, and nothing else. */
 import type { Position } from '../../eventstore/port.ts';
 import type { Columns, Key, ReadModel, RowOf } from './read-model.ts';
+import type { Written } from './written.ts';
 
 /** Conditions on columns, all of which must hold: equal to, one of, or in [from, until). Undefined is no condition. */
 export type Filter<C extends Columns> = {
@@ -86,6 +87,9 @@ export interface Progress {
   list(): Promise<readonly { readonly name: string; readonly position: Position }[]>;
   /** Resolves when `name` has handled everything up to `position`; rejects when the signal aborts. */
   reached(name: string, position: Position, signal: AbortSignal): Promise<void>;
-  /** Calls back (soon, coalesced) after `name` has advanced, or another table serves; returns how to stop that. */
-  onAdvance(name: string, callback: () => void): () => void;
+  /**
+   * Calls back (soon, coalesced) after `name` has advanced, or another table serves; returns how to stop that. What was
+   * written since the last call is told where it is known, else undefined: then it is to be read.
+   */
+  onAdvance(name: string, callback: (written: readonly Written[] | undefined) => void): () => void;
 }

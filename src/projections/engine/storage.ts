@@ -75,6 +75,10 @@ export interface Generation {
 export const leaseName = ({ model, number }: Pick<Generation, 'model' | 'number'>): string =>
   `projection:${model}/${number}`;
 
+/** Names a state of the table within which rows only change with their positions rising. */
+export const incarnationOf = ({ number }: Pick<Generation, 'number'>, incarnation: unknown): string =>
+  `${number}.${String(incarnation)}`;
+
 /** How far a read model is, whichever generation serves: the name under which others wait for it. */
 export const checkpointName = ({ name }: Pick<ReadModel, 'name'>): string => `projection:${name}`;
 

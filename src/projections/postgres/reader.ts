@@ -17,8 +17,9 @@ import type {
   Page,
   ReadModelReader,
 } from '../engine/reading.ts';
+import { incarnationOf } from '../engine/storage.ts';
 import { columnParsers, decodeRow, keyOf } from './row-codec.ts';
-import { checkpointValues, incarnationOf, onServing, servingCheckpoint } from './serving.ts';
+import { checkpointValues, onServing, servingCheckpoint } from './serving.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { identifier, tableSql } from './table-sql.ts';
 

@@ -15,9 +15,6 @@ export const checkpointValues = (generation: Generation): unknown[] => [
   generation.number,
 ];
 
-export const incarnationOf = ({ number }: Generation, incarnation: unknown): string =>
-  `${number}.${String(incarnation)}`;
-
 /** Times a generation may turn out not to serve (any more), one after the other, until that is an error. */
 const mostLooks = 5;
 /** undefined_table: it has been dropped. */

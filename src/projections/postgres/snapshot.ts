@@ -1,13 +1,13 @@
 /** All rows that match, as they were at one moment, in pages. */
 import type pg from 'pg';
 import type { Position } from '../../eventstore/port.ts';
-import type { Generation } from '../engine/storage.ts';
+import { type Generation, incarnationOf } from '../engine/storage.ts';
 import { readPosition } from './checkpoints.ts';
 import { conditionsOf, keyColumns, Parameters, where } from './conditions.ts';
 import type { Columns, ReadModel, RowOf } from '../engine/read-model.ts';
 import type { Filter } from '../engine/reading.ts';
 import { columnParsers, decodeRow } from './row-codec.ts';
-import { checkpointValues, incarnationOf, servingCheckpoint } from './serving.ts';
+import { checkpointValues, servingCheckpoint } from './serving.ts';
 import { tableSql } from './table-sql.ts';
 
 export interface Snapshot<C extends Columns> {

@@ -9,6 +9,7 @@ import type {
   Progress,
   ReadModelReader,
 } from '../../../src/projections/engine/reading.ts';
+import type { Written } from '../../../src/projections/engine/written.ts';
 import { matcher } from '../../../src/api/watch/matches.ts';
 import { compareKeys, compareValues, keyOfRow } from './keys.ts';
 
@@ -20,11 +21,13 @@ interface Stored {
   readonly position: Position;
 }
 
+type Listener = Parameters<Progress['onAdvance']>[1];
+
 export class FakeTables implements ReadModelReader {
   readonly #tables = new Map<string, Stored[]>();
   readonly #through = new Map<string, Position>();
   readonly #incarnations = new Map<string, number>();
-  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #listeners = new Map<string, Set<Listener>>();
   readonly #waiting = new Set<() => void>();
   /** Snapshots that hold a connection now. */
   openSnapshots = 0;
@@ -43,11 +46,15 @@ export class FakeTables implements ReadModelReader {
   held: Promise<void> | undefined;
   /** Said by the next answer of `changes` instead of the incarnation there is. */
   pretended: string | undefined;
+  /** Whether who follows is told what this commit has written, or has to read it: mostly the one, mostly the other. */
+  tellsWritten = (commit: bigint): boolean => commit % 2n === 0n;
   /** Thrown by every read while set. */
   failure: Error | undefined;
 
   /** Rows changed by a commit at this position; the read model is then through it. */
   commit<C extends Columns>(model: ReadModel<C>, position: Position, rows: readonly RowOf<C>[]): void {
+    const name = `projection:${model.name}`;
+    const after = this.#now(name);
     const table = this.#tables.get(model.name) ?? [];
     const byKey = new Map(table.map((stored) => [JSON.stringify(stored.key, plain), stored]));
     for (const row of rows) {
@@ -58,7 +65,12 @@ export class FakeTables implements ReadModelReader {
       model.name,
       [...byKey.values()].toSorted((a, b) => compareKeys(a.key, b.key)),
     );
-    this.advance(`projection:${model.name}`, position);
+    const written = rows
+      .toSorted((a, b) => compareKeys(keyOfRow(model, a), keyOfRow(model, b)))
+      .map((row) => ({ row, commit: position.commit }));
+    this.advance(name, position, [
+      { after, through: position, incarnation: this.#incarnation(model), rows: written },
+    ]);
   }
 
   /** Other rows, made anew: their positions are none that anybody who follows changes would look for. */
@@ -73,9 +85,10 @@ export class FakeTables implements ReadModelReader {
   }
 
   /** A projection or policy has handled everything up to a position. */
-  advance(name: string, position: Position): void {
+  advance(name: string, position: Position, written?: readonly Written[]): void {
     this.#through.set(name, position);
-    if (!this.deaf) for (const listener of this.#listeners.get(name) ?? []) setImmediate(listener);
+    const told = this.tellsWritten(position.commit) ? written : undefined;
+    if (!this.deaf) for (const listener of this.#listeners.get(name) ?? []) setImmediate(listener, told);
     for (const check of this.#waiting) check();
   }
 
@@ -222,7 +235,7 @@ export class FakeTables implements ReadModelReader {
     });
   }
 
-  #onAdvance(name: string, callback: () => void): () => void {
+  #onAdvance(name: string, callback: Listener): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
     listeners.add(callback);
