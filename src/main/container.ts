@@ -185,16 +185,12 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
           ...(auditor ? [auditor] : []),
           ...(roles.includes('policies') ? policies : []).map((policy): Duty => ({
             name: policyCheckpointName(policy),
-            lead: (held, signal) =>
-              runPolicy({
-                policy,
-                store,
-                bus,
-                checkpoint: new LeasedCheckpoint(held, storage, progress),
-                timing: systemTiming,
-                log,
-                signal,
-              }),
+            async lead(held, signal) {
+              const checkpoint = new LeasedCheckpoint(held, storage, progress, systemTiming);
+              await runPolicy({ policy, store, bus, checkpoint, timing: systemTiming, log, signal }).finally(
+                () => checkpoint.close(),
+              );
+            },
           })),
         ],
         rebuildEventsPerSecond: configuration.rebuildEventsPerSecond,

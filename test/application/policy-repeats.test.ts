@@ -73,6 +73,7 @@ test('a policy that repeats what changed nothing before does not undo what came 
     let position: Position = logStart;
     const checkpoint: PolicyCheckpoint = {
       position,
+      rest: () => Promise.resolve(),
       advance: (to) => {
         position = to;
         return Promise.resolve(true);

@@ -43,6 +43,7 @@ function checkpointOf(name: string): PolicyCheckpoint {
     get position() {
       return position;
     },
+    rest: () => Promise.resolve(),
     advance(to) {
       const fault = checkpointFaults.shift();
       if (fault === 'lose-request') return Promise.reject(new Error('no connection'));

@@ -13,12 +13,20 @@ const name = 'projection:balance';
 const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
 
 /** What another process sees that leads nothing. */
-async function watcher(house: House): Promise<ProgressHub> {
+async function watcher(house: House, poll = 10): Promise<ProgressHub> {
   const storage = house.storage();
   const catalog = new Catalog([balance], storage);
   await catalog.refresh();
   const log = (line: string): void => void house.lines.push(line);
-  return new ProgressHub({ storage, catalog, timing: systemTiming, poll: 10, log });
+  return new ProgressHub({
+    storage,
+    signals: storage.signals,
+    instance: 'watcher',
+    catalog,
+    timing: systemTiming,
+    poll,
+    log,
+  });
 }
 
 describe('progress', () => {
@@ -43,6 +51,7 @@ describe('progress', () => {
     const elsewhere = await watcher(house);
     await until(async () => (await elsewhere.through(name)).commit === head.commit);
     expect(await elsewhere.list()).toEqual([{ name, position: head }]);
+    elsewhere.close();
   });
 
   test('waiting ends when the signal says so, and when the projections stop', async () => {
@@ -118,7 +127,7 @@ describe('progress', () => {
       await policies.beat({ instance, able: [], ttl: 60_000 });
       const held = await policies.claim('policy:test', instance);
       if (!held) throw new Error(`${instance} cannot have it`);
-      return new LeasedCheckpoint(held, policies, progress);
+      return new LeasedCheckpoint(held, policies, progress, systemTiming);
     };
     const old = await claim('old');
     expect(old.position).toEqual(logStart);

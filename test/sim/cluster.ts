@@ -125,8 +125,10 @@ export class Process {
             this.#world.policies.map((policy) => ({
               name: policyCheckpointName(policy),
               lead: (held, signal) => {
-                const checkpoint = new LeasedCheckpoint(held, storage, progress);
-                return runPolicy({ policy, store, bus, checkpoint, timing, log: note, signal });
+                const checkpoint = new LeasedCheckpoint(held, storage, progress, timing);
+                return runPolicy({ policy, store, bus, checkpoint, timing, log: note, signal }).finally(() =>
+                  checkpoint.close(),
+                );
               },
             })),
           log: note,

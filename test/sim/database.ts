@@ -56,6 +56,8 @@ export type DatabaseBug =
 export class Database {
   readonly checkpoints = new Map<string, Checkpoint>();
   readonly tables = new Map<string, Map<string, DatabaseRow>>();
+  /** Who listens to what instances tell each other. */
+  readonly listeners = new Set<(message: string) => void>();
   /** By name of the checkpoint. */
   readonly parked = new Map<string, ParkedEvent[]>();
   generations: readonly Generation[] = [];
@@ -91,6 +93,11 @@ export class Database {
       if (owner !== undefined && this.lives(owner)) leases.push({ name, owner });
     }
     return { instances, leases, generations: this.existing() };
+  }
+
+  /** To all who listen. */
+  tell(message: string): void {
+    for (const heard of this.listeners) heard(message);
   }
 
   follow(log: string): void {

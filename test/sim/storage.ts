@@ -3,7 +3,7 @@
  * not at all; its answer comes late, or not at all, whether or not it has happened; and it may happen after the one
  * who asked was told that it had failed, is paused, or is dead.
  */
-import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
+import type { ProjectionStorage, Signals } from '../../src/projections/engine/storage.ts';
 import type { Database } from './database.ts';
 import type { Generations } from './generations.ts';
 import type { Instance } from './instance.ts';
@@ -79,7 +79,20 @@ export function simulatedStorage(
       return happen();
     });
   const later = (rest: () => void): void => void scheduler.after(scheduler.exponential(5), rest, instance);
-  return storageOf(database, generations, log, { call, seldom }, instance.id, later);
+  const signals: Signals = {
+    tell: (message) => call(() => database.tell(message)),
+    listen(heard, signal) {
+      // What is told gets lost as answers do, and comes late, in any order.
+      const listener = (message: string): void => {
+        const { latency, lostAnswers } = network.faults;
+        if (network.isDown || scheduler.chance(lostAnswers)) return;
+        scheduler.after(scheduler.exponential(latency), () => heard(message), instance);
+      };
+      database.listeners.add(listener);
+      signal.addEventListener('abort', () => database.listeners.delete(listener));
+    },
+  };
+  return storageOf(database, generations, log, { call, seldom }, instance.id, later, signals);
 }
 
 /** Without a network. */
@@ -88,7 +101,13 @@ export const immediateStorage = (
   generations: Generations,
   log: string,
 ): ProjectionStorage =>
-  storageOf(database, generations, log, { call: atOnce, seldom: atOnce }, 'somebody', (rest) => rest());
+  storageOf(database, generations, log, { call: atOnce, seldom: atOnce }, 'somebody', (rest) => rest(), {
+    tell: async (message) => database.tell(message),
+    listen(heard, signal) {
+      database.listeners.add(heard);
+      signal.addEventListener('abort', () => database.listeners.delete(heard));
+    },
+  });
 
 const atOnce: Call = async (happen) => happen();
 
@@ -109,8 +128,10 @@ function storageOf(
   { call, seldom }: { readonly call: Call; readonly seldom: Call },
   writer: string,
   later: (rest: () => void) => void,
+  signals: Signals,
 ): ProjectionStorage {
   return {
+    signals,
     prepare: (models) =>
       seldom(() => {
         database.follow(log);

@@ -2,11 +2,11 @@
 import type { Timing } from './timing.ts';
 
 export class Doorbell {
-  readonly #timing: Timing;
+  readonly #timing: Pick<Timing, 'sleep'>;
   #rung = false;
   #wake: (() => void) | undefined;
 
-  constructor(timing: Timing) {
+  constructor(timing: Pick<Timing, 'sleep'>) {
     this.#timing = timing;
   }
 

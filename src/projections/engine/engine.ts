@@ -70,7 +70,15 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
   await storage.prepare(models);
   const catalog = new Catalog(models, storage);
   await catalog.refresh();
-  const progress = new ProgressHub({ storage, catalog, timing, poll: delays.poll, log });
+  const progress = new ProgressHub({
+    storage,
+    signals: storage.signals,
+    instance,
+    catalog,
+    timing,
+    poll: delays.poll,
+    log,
+  });
   const duties = options.duties?.(progress) ?? [];
   const projectors = new Map<string, Projector>();
 

@@ -1,26 +1,40 @@
 /** A claimed checkpoint of something that is no read model, such as a policy: moved under its epoch. */
 import type { Position } from '../../eventstore/port.ts';
+import { Doorbell } from './doorbell.ts';
 import type { ProgressHub } from './progress.ts';
 import type { Held, LeaseStorage, LineStorage } from './storage.ts';
+import type { Timing } from './timing.ts';
+
+type Storage = Pick<LeaseStorage & LineStorage, 'move' | 'seek'>;
+type Progress = Pick<ProgressHub, 'publish' | 'lead' | 'isWanted'>;
 
 export class LeasedCheckpoint {
-  readonly #storage: Pick<LeaseStorage & LineStorage, 'move' | 'seek'>;
-  readonly #progress: Pick<ProgressHub, 'publish'>;
+  readonly #storage: Storage;
+  readonly #progress: Progress;
+  readonly #hurry: Doorbell;
+  readonly #unlead: () => void;
   #held: Held;
 
-  constructor(
-    held: Held,
-    storage: Pick<LeaseStorage & LineStorage, 'move' | 'seek'>,
-    progress: Pick<ProgressHub, 'publish'>,
-  ) {
+  constructor(held: Held, storage: Storage, progress: Progress, timing: Pick<Timing, 'sleep'>) {
     this.#held = held;
     this.#storage = storage;
     this.#progress = progress;
+    this.#hurry = new Doorbell(timing);
+    this.#unlead = progress.lead(held.name, () => this.#hurry.ring());
     progress.publish(held.name, held.position);
   }
 
   get position(): Position {
     return this.#held.position;
+  }
+
+  /** Rests for so many milliseconds before a move to `to`, less if somebody waits for that or begins to. */
+  async rest(ms: number, to: Position, signal: AbortSignal): Promise<void> {
+    if (this.#progress.isWanted(this.#held.name, this.#held.position, to)) return;
+    const end = (): void => this.#hurry.ring();
+    signal.addEventListener('abort', end);
+    if (!signal.aborted) await this.#hurry.wait(ms);
+    signal.removeEventListener('abort', end);
   }
 
   /** False when somebody else has claimed it since. */
@@ -35,6 +49,11 @@ export class LeasedCheckpoint {
     const stored = await this.#storage.seek(this.#held);
     if (stored) this.#take(stored);
     return stored !== undefined;
+  }
+
+  /** It is led here no more. */
+  close(): void {
+    this.#unlead();
   }
 
   #take(held: Held): void {

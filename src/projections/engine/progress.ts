@@ -3,13 +3,15 @@
  *
  * What this process writes itself is told by `publish`, right after the commit. What other processes write is
  * seen by looking at the checkpoints, and only while somebody waits for one or listens to one that is not
- * written here.
+ * written here: now and then, and whenever the one who writes says that there is something to see (Interest).
  */
 import { comparePositions, logStart, type Position } from '../../eventstore/port.ts';
 import type { Catalog } from './catalog.ts';
+import { Doorbell } from './doorbell.ts';
 import { errorText } from './errors.ts';
+import { Interest } from './interest.ts';
 import type { Progress } from './reading.ts';
-import type { ProgressStorage } from './storage.ts';
+import type { ProgressStorage, Signals } from './storage.ts';
 import type { Timing } from './timing.ts';
 import type { Written } from './written.ts';
 
@@ -23,6 +25,8 @@ type Listener = (written: readonly Written[] | undefined) => void;
 
 export interface ProgressOptions {
   readonly storage: Pick<ProgressStorage, 'positions'>;
+  readonly signals: Signals;
+  readonly instance: string;
   /** Which checkpoint it is that a name speaks of. */
   readonly catalog: Pick<Catalog, 'checkpointOf' | 'nameOf' | 'onUpdate'>;
   readonly timing: Timing;
@@ -49,7 +53,9 @@ export class ProgressHub implements Progress {
   /** The checkpoint behind each name that is listened to, as it was last. */
   readonly #serving = new Map<string, string | undefined>();
   readonly #closed = new AbortController();
-  #pollEnd: AbortController | undefined;
+  readonly #interest: Interest;
+  readonly #toLook: Doorbell;
+  #polling = false;
 
   constructor(options: ProgressOptions) {
     this.#storage = options.storage;
@@ -57,6 +63,16 @@ export class ProgressHub implements Progress {
     this.#timing = options.timing;
     this.#poll = options.poll;
     this.#log = options.log;
+    this.#toLook = new Doorbell(options.timing);
+    this.#interest = new Interest({
+      signals: options.signals,
+      instance: options.instance,
+      clock: () => options.timing.monotonic(),
+      wanted: (name) => this.#writers.get(name)?.(),
+      moved: (name) => {
+        if (!this.#writers.has(name)) this.#toLook.ring();
+      },
+    });
     options.catalog.onUpdate(() => this.#lookWhatServes());
   }
 
@@ -83,7 +99,9 @@ export class ProgressHub implements Progress {
         waiters.add(waiter);
         abort = () => reject(signal.reason as unknown);
         signal.addEventListener('abort', abort, { once: true });
-        this.#writers.get(name)?.();
+        const writer = this.#writers.get(name);
+        if (writer) writer();
+        else this.#interest.ask(name, position);
         this.#startPolling();
       });
     } finally {
@@ -104,6 +122,7 @@ export class ProgressHub implements Progress {
   publish(name: string, position: Position, written?: () => Written | undefined): void {
     this.#published.set(name, position);
     this.#settle(name, position);
+    this.#interest.written(name, position);
     if (this.#listeners.get(name)?.size) this.#tell(name, written?.());
   }
 
@@ -123,18 +142,20 @@ export class ProgressHub implements Progress {
     for (const { position } of this.#waiters.get(name) ?? []) {
       if (comparePositions(position, after) > 0 && comparePositions(position, upTo) <= 0) return true;
     }
-    return false;
+    return this.#interest.isWanted(name, after, upTo);
   }
 
   /** Whether somebody waits for it, or is told of every advance. */
   isFollowed(name: string): boolean {
-    return Boolean(this.#waiters.get(name)?.size) || Boolean(this.#listeners.get(name)?.size);
+    const here = this.#waiters.get(name)?.size || this.#listeners.get(name)?.size;
+    return Boolean(here) || this.#interest.isFollowed(name);
   }
 
   /** Ends all waiting, with an error. */
   close(): void {
     this.#closed.abort(new Error('projections have been stopped'));
-    this.#pollEnd?.abort();
+    this.#interest.close();
+    this.#toLook.ring();
     for (const waiters of this.#waiters.values()) {
       for (const { reject } of waiters) reject(this.#closed.signal.reason);
     }
@@ -186,23 +207,22 @@ export class ProgressHub implements Progress {
   }
 
   #startPolling(): void {
-    if (this.#pollEnd || this.#closed.signal.aborted) return;
+    if (this.#polling || this.#closed.signal.aborted) return;
     const names = this.#interesting();
     if (names.length === 0) return;
-    const end = new AbortController();
-    this.#pollEnd = end;
+    this.#polling = true;
     // The writer in this process is nearly always faster than a look would be.
-    void this.#pollUntilNobodyWaits(
-      end.signal,
-      names.every((name) => this.#writers.has(name)),
-    );
+    void this.#pollUntilNobodyWaits(names.every((name) => this.#writers.has(name)));
   }
 
-  async #pollUntilNobodyWaits(signal: AbortSignal, waitFirst: boolean): Promise<void> {
+  async #pollUntilNobodyWaits(waitFirst: boolean): Promise<void> {
+    const { signal } = this.#closed;
     for (let pause = waitFirst; !signal.aborted; pause = true) {
-      if (pause) await this.#timing.sleep(this.#poll, signal);
+      if (pause) await this.#toLook.wait(this.#poll);
       const names = this.#interesting();
       if (names.length === 0 || signal.aborted) break;
+      for (const name of names)
+        if (!this.#writers.has(name) && this.#listeners.get(name)?.size) this.#interest.follow(name);
       try {
         for (const [name, position] of await this.#read(names)) this.#seen(name, position);
       } catch (error) {
@@ -210,7 +230,7 @@ export class ProgressHub implements Progress {
         await this.#timing.sleep(20 * this.#poll, signal);
       }
     }
-    this.#pollEnd = undefined;
+    this.#polling = false;
     this.#startPolling();
   }
 

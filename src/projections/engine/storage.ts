@@ -229,6 +229,13 @@ export interface ProgressStorage {
   positions(names: readonly string[] | undefined): Promise<ReadonlyMap<string, Position>>;
 }
 
+/** Words between the instances that share the database. Hints: they may be lost. */
+export interface Signals {
+  tell(message: string): Promise<void>;
+  /** Calls back with what any instance tells, this one too, until the signal aborts. Never fails: it goes on trying. */
+  listen(heard: (message: string) => void, signal: AbortSignal): void;
+}
+
 export interface SchemaStorage {
   /**
    * Makes or changes what the engine needs, and a generation for every read model that has none of its version: it
@@ -238,4 +245,8 @@ export interface SchemaStorage {
   prepare(models: readonly ReadModel[]): Promise<void>;
 }
 
-export type ProjectionStorage = SchemaStorage & LineStorage & LeaseStorage & RebuildStorage & ProgressStorage;
+export type ProjectionStorage = SchemaStorage &
+  LineStorage &
+  LeaseStorage &
+  RebuildStorage &
+  ProgressStorage & { readonly signals: Signals };

@@ -48,7 +48,7 @@ export const defaultDelays: Delays = {
   lease: 4_000,
   afterFailure: 60_000,
   longestRetry: 5_000,
-  poll: 25,
+  poll: 100,
 };
 
 /** Exponential with full jitter, from up to 100 ms on. */

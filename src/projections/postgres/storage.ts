@@ -11,6 +11,7 @@ import * as rebuilds from './rebuilds.ts';
 import { rejected } from './rejected.ts';
 import * as rows from './rows.ts';
 import { ensureGenerations, ensureSchema } from './schema.ts';
+import { postgresSignals } from './signals.ts';
 
 export interface PostgresStorageOptions {
   /** Two connections for each projection that is led here, at most. */
@@ -48,6 +49,7 @@ export function postgresStorage(options: PostgresStorageOptions): ProjectionStor
     index: (model, generation) => rebuilds.index(pool, model, generation).catch(rejected),
     compare: (model, generation) => rebuilds.compare(pool, model, generation).catch(rejected),
     freeze: (generation) => rebuilds.freeze(pool, generation),
+    signals: postgresSignals(pool, timing),
     swap: (held, generation) => rebuilds.swap(pool, held, generation),
     drop: (held, generation) => rebuilds.drop(pool, held, generation),
   };
