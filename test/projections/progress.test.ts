@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { logStart, type Position } from '../../src/eventstore/port.ts';
 import { Catalog } from '../../src/projections/engine/catalog.ts';
 import { systemTiming } from '../../src/projections/engine/edges.ts';
@@ -117,6 +117,81 @@ describe('progress', () => {
     await house.askForRebuild([balance]);
     await until(() => serves(reader, balance) === 3);
     await until(() => heard > 0);
+  });
+
+  describe('between instances, with nobody looking by itself', () => {
+    const never = { poll: 3_600_000, lazyCheckpoint: 3_600_000, idle: 3_600_000 };
+
+    test('who writes hears of one who waits elsewhere, and the one who waits that it is there', async () => {
+      const house = await openHouse();
+      await house.start({ models: [balance], delays: never });
+      const reader = await house.start({ models: [balance], projects: false, delays: never });
+      // The first is heard once both listen; nothing would save what concerns nobody.
+      for (let n = 0; n < 5; n++) {
+        await house.historian.append([{ stream: `item-shop~mug${n}`, event: event('StockReserved') }]);
+        const head = await house.store.head();
+        await until(async () => {
+          const waiting = reader.progress.reached(name, head, AbortSignal.timeout(500));
+          return waiting.then(
+            () => true,
+            () => false,
+          );
+        });
+        expect((await reader.progress.through(name)).commit).toBe(head.commit);
+      }
+    });
+
+    test('who listens elsewhere hears of every advance', async () => {
+      const house = await openHouse();
+      const writer = await house.start({ models: [balance], delays: never });
+      const reader = await house.start({
+        models: [balance],
+        projects: false,
+        delays: { ...never, poll: 200 },
+      });
+      let heard = 0;
+      onTestFinished(reader.progress.onAdvance(name, () => heard++));
+      await until(() => writer.progress.isFollowed(name));
+      for (let n = 0; n < 10; n++) {
+        heard = 0;
+        await house.historian.append([{ stream: `item-shop~mug${n}`, event: event('StockReserved') }]);
+        await until(() => heard > 0);
+      }
+    });
+
+    test('a policy that has nothing to do saves where it is for one who waits elsewhere', async () => {
+      const house = await openHouse();
+      const storage = house.storage({ checkpoints: ['policy:test'] });
+      const moves = vi.spyOn(storage, 'move');
+      let checkpoint: LeasedCheckpoint | undefined;
+      await house.start({
+        models: [],
+        storage,
+        delays: never,
+        duties: (progress) => [
+          {
+            name: 'policy:test',
+            async lead(held, signal) {
+              checkpoint = new LeasedCheckpoint(held, storage, progress, systemTiming);
+              await checkpoint.rest(3_600_000, at(7), signal);
+              await checkpoint.advance(at(7));
+              await checkpoint.rest(3_600_000, at(9), signal);
+              checkpoint.close();
+            },
+          },
+        ],
+      });
+      await until(() => checkpoint !== undefined);
+      const reader = await house.start({ models: [], projects: false, delays: never });
+      expect(moves).not.toHaveBeenCalled();
+      await until(() =>
+        reader.progress.reached('policy:test', at(7), AbortSignal.timeout(500)).then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect(moves).toHaveBeenCalledOnce();
+    });
   });
 
   test('a policy keeps its checkpoint the same way: who claims it last may move it', async () => {

@@ -5,6 +5,7 @@ import type { Generation, ProjectionStorage } from '../../src/projections/engine
 import { generationsContract } from './storage-contract-generations.ts';
 import { leasesContract } from './storage-contract-leases.ts';
 import { rebuildsContract } from './storage-contract-rebuilds.ts';
+import { signalsContract } from './storage-contract-signals.ts';
 import { writesContract } from './storage-contract-writes.ts';
 import type { SampleRow, sample } from './storage-samples.ts';
 
@@ -28,5 +29,6 @@ export function storageContract(name: string, open: () => Promise<OpenedStorage>
     writesContract(open);
     generationsContract(open);
     rebuildsContract(open);
+    signalsContract(open);
   });
 }

@@ -140,7 +140,8 @@ export async function follow(options: FollowOptions): Promise<Position> {
       }
       if (line.unsaved) {
         unsavedSince ??= timing.monotonic();
-        const left = unsavedSince + delays.lazyCheckpoint - timing.monotonic();
+        const longest = options.isFollowed() ? delays.longestPace : delays.lazyCheckpoint;
+        const left = unsavedSince + longest - timing.monotonic();
         if (left <= 0 || options.isWanted(line.committed, line.handled)) await line.save();
         else if (inbox.empty && !done) await inbox.wait(left);
       } else if (inbox.empty && !done) {

@@ -146,14 +146,21 @@ interface Heard {
   readonly moved: readonly string[];
 }
 
-/** Undefined for what no instance of this release would say. */
+/** Undefined for what no instance would say, of this release or another. */
 function read(message: string): Heard | undefined {
   try {
-    const { from, ask, follow, moved }: Partial<Heard> = JSON.parse(message) as object;
-    if (typeof from !== 'string' || !Array.isArray(ask) || !Array.isArray(follow) || !Array.isArray(moved))
-      return undefined;
-    return { from, ask, follow, moved };
+    const said = JSON.parse(message) as Partial<Record<string, unknown>>;
+    const { from, ask, follow, moved } = said;
+    if (typeof from !== 'string' || ![ask, follow, moved].every(Array.isArray)) return undefined;
+    return { from, ask: listOf(ask, isAsk), follow: listOf(follow, isName), moved: listOf(moved, isName) };
   } catch {
     return undefined;
   }
 }
+
+const isName = (one: unknown): one is string => typeof one === 'string';
+const isAsk = (one: unknown): one is readonly [string, string] =>
+  Array.isArray(one) && one.length === 2 && one.every(isName);
+
+const listOf = <T>(list: unknown, is: (one: unknown) => one is T): readonly T[] =>
+  Array.isArray(list) ? list.filter(is) : [];
