@@ -44,13 +44,6 @@ export async function seek(pool: pg.Pool, { name, epoch }: Held): Promise<Held |
   return rows[0] && { name, epoch, position: readPosition(rows[0].position) };
 }
 
-/**
- * A condition that always holds, and has the commit not wait for the disk: if Postgres crashes, the last commits of the
- * checkpoint and all that was written with it are gone together, and the log, whose commits do wait, is folded again
- * from there. Claims and whatever operators do wait for the disk, and for all that was committed before.
- */
-export const foldedAgain = `set_config('synchronous_commit', 'off', true) = 'off'`;
-
 /** False: fenced. */
 export async function move(
   connection: pg.Pool | pg.PoolClient,
@@ -61,7 +54,7 @@ export async function move(
   const { rowCount } = await connection.query({
     name: 'checkpoint-move',
     text: `update tallyback.checkpoint set position = $4, updated_at = now()
-           where name = $1 and epoch = $2 and position = $3 and ${foldedAgain}`,
+           where name = $1 and epoch = $2 and position = $3`,
     values: [held.name, held.epoch, formatPosition(from), formatPosition(to)],
   });
   return rowCount === 1;

@@ -93,8 +93,6 @@ export async function retry(
     const { position } = held;
     const batch = { model, generation, held, from: position, to: position, rows, parked: [] };
     if (!(await writeRows(client, batch))) throw new Error('a checkpoint that is locked has moved');
-    // Folding would not do it again.
-    await client.query('set local synchronous_commit to default');
     await remove(client, generation, scope);
     await park(client, generation, waiting);
     // Rows have changed, and their positions may be older than what watches have seen.

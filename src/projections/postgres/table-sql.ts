@@ -3,7 +3,6 @@
  * are checked; everything else is a parameter.
  */
 import type { ReadModel } from '../engine/read-model.ts';
-import { foldedAgain } from './checkpoints.ts';
 import { columnType, isNullable, typeOf } from './row-codec.ts';
 
 export interface Statement {
@@ -97,7 +96,7 @@ function makeTableSql(model: ReadModel, name: string): TableSql {
     .join(', ');
   const moved = `with moved as (
     update tallyback.checkpoint set position = $4, updated_at = now()
-    where name = $1 and epoch = $2 and position = $3 and ${foldedAgain} returning 1
+    where name = $1 and epoch = $2 and position = $3 returning 1
   ), written as (
     insert into ${table} (${list(columns)}, position)
     select * from unnest(${arrays(5, columns)}, $${5 + columns.length}::bigint[])
