@@ -34,8 +34,8 @@ import type { Duty } from '../projections/engine/leases.ts';
 import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
-import { postgresOperator } from '../projections/postgres/operator.ts';
-import { postgresAuditStorage } from '../projections/postgres/audit.ts';
+import { postgresOperator } from '../projections/postgres/operator/index.ts';
+import { postgresAuditStorage } from '../projections/postgres/audit/index.ts';
 import { readModelReader } from '../projections/postgres/reader.ts';
 import { postgresStorage } from '../projections/postgres/storage.ts';
 

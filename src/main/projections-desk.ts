@@ -9,7 +9,7 @@ import type { ProjectionOperator } from '../projections/engine/operator.ts';
 import type { ReadModel } from '../projections/engine/read-model.ts';
 import type { ProjectionStorage } from '../projections/engine/storage.ts';
 import { readModels } from '../projections/index.ts';
-import { postgresOperator } from '../projections/postgres/operator.ts';
+import { postgresOperator } from '../projections/postgres/operator/index.ts';
 import { postgresStorage } from '../projections/postgres/storage.ts';
 import { openEventStore } from './event-store.ts';
 import type { Terminal } from './terminal.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { auditWhole, type WholeOptions } from '../../src/projections/audit/whole.ts';
 import { readModels } from '../../src/projections/index.ts';
-import { postgresWholeStorage } from '../../src/projections/postgres/audit-snapshot.ts';
+import { postgresWholeStorage } from '../../src/projections/postgres/audit/snapshot.ts';
 import { startTallyback } from '../support/tallyback-process.ts';
 import { caughtUp, type House, openHouse } from './support/house.ts';
 import { someWorld } from './support/world.ts';

@@ -29,7 +29,7 @@ import type { ApiContext } from '../context.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { balanceOf, entryOf, lengthName, orderOf, stockOf, windowOf } from '../row-messages.ts';
 import { eventWatch } from './event-feed.ts';
-import { leaderboardWatch } from './leaderboard-watch.ts';
+import { leaderboardWatch } from './leaderboard/leaderboard-watch.ts';
 import { Places } from './places.ts';
 import { TableWatches } from './table-watches.ts';
 import type { WatchMethod } from './watch-method.ts';

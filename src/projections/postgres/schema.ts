@@ -4,7 +4,7 @@
  * instances are restarted one after the other; one that starts on a newer database is refused.
  */
 import type pg from 'pg';
-import { auditTables } from './audit-schema.ts';
+import { auditTables } from './audit/schema.ts';
 import { columnsOf, newerOnly } from '../engine/catalog.ts';
 import { OtherVersion } from '../engine/errors.ts';
 import type { ReadModel } from '../engine/read-model.ts';

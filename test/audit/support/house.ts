@@ -9,7 +9,7 @@ import { startProjections, type Projections } from '../../../src/projections/eng
 import type { ReadModel } from '../../../src/projections/engine/read-model.ts';
 import { checkpointName, type ProjectionStorage } from '../../../src/projections/engine/storage.ts';
 import { readModels } from '../../../src/projections/index.ts';
-import { postgresAuditStorage } from '../../../src/projections/postgres/audit.ts';
+import { postgresAuditStorage } from '../../../src/projections/postgres/audit/index.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
 import { Historian } from '../../projections/support/history.ts';
 import { createTestDatabase } from '../../support/postgres.ts';

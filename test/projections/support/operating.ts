@@ -14,7 +14,7 @@ import type {
 } from '../../../src/projections/engine/operator.ts';
 import { checkpointName, type ProjectionStorage } from '../../../src/projections/engine/storage.ts';
 import type { Delays } from '../../../src/projections/engine/timing.ts';
-import { postgresOperator } from '../../../src/projections/postgres/operator.ts';
+import { postgresOperator } from '../../../src/projections/postgres/operator/index.ts';
 import { readModelReader } from '../../../src/projections/postgres/reader.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
 import { createTestDatabase } from '../../support/postgres.ts';

@@ -1,6 +1,6 @@
 /** What operators did, and to what: recorded in the transaction in which it is done. */
 import type pg from 'pg';
-import { plain } from './checkpoints.ts';
+import { plain } from '../checkpoints.ts';
 
 export interface OperatorAction {
   readonly who: string;

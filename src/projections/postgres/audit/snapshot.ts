@@ -1,13 +1,13 @@
 /** Whole tables for the audit, each as it is at one moment. */
 import type pg from 'pg';
-import { readPosition } from './checkpoints.ts';
-import type { PositionedRow } from '../audit/refold.ts';
-import type { WholeStorage } from '../audit/whole.ts';
-import { goneIsEmpty, holdsFrom, momentSql } from './audit-rows.ts';
-import { columnParsers, decodeRow, keyOf } from './row-codec.ts';
-import { checkpointValues } from './serving.ts';
-import { tableName, tableSql } from './table-sql.ts';
-import { inTransaction } from './transaction.ts';
+import { readPosition } from '../checkpoints.ts';
+import type { PositionedRow } from '../../audit/refold.ts';
+import type { WholeStorage } from '../../audit/whole.ts';
+import { goneIsEmpty, holdsFrom, momentSql } from './rows.ts';
+import { columnParsers, decodeRow, keyOf } from '../row-codec.ts';
+import { checkpointValues } from '../serving.ts';
+import { tableName, tableSql } from '../table-sql.ts';
+import { inTransaction } from '../transaction.ts';
 
 const pageSize = 2_000;
 

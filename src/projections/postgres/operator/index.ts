@@ -1,10 +1,10 @@
 /** What operators do to read models, in Postgres. */
 import type pg from 'pg';
-import type { EventStore } from '../../eventstore/port.ts';
-import type { ProjectionOperator } from '../engine/operator.ts';
-import * as generations from './operator-generations.ts';
-import * as parked from './operator-parked.ts';
-import { generationReport, generationReports } from './operator-report.ts';
+import type { EventStore } from '../../../eventstore/port.ts';
+import type { ProjectionOperator } from '../../engine/operator.ts';
+import * as generations from './generations.ts';
+import * as parked from './parked.ts';
+import { generationReport, generationReports } from './report.ts';
 
 /** `store`: the log that the read models are folded from. */
 export const postgresOperator = (

@@ -1,16 +1,16 @@
 /** Rows for the audit: with their positions, their checkpoint and what is held back, at one moment. */
 import pg from 'pg';
-import { readPosition } from './checkpoints.ts';
-import { Holds } from '../audit/holds.ts';
-import type { Holdings } from '../audit/money.ts';
-import type { PositionedRow } from '../audit/refold.ts';
-import type { Look, Rows, Totals } from '../audit/storage.ts';
-import type { Key, ReadModel } from '../engine/read-model.ts';
-import type { Generation } from '../engine/storage.ts';
-import { keyColumns, Parameters, where } from './conditions.ts';
-import { columnParsers, columnType, decodeRow, encodeKeys, keyOf } from './row-codec.ts';
-import { checkpointValues, servingCheckpoint } from './serving.ts';
-import { identifier, tableName, tableSql } from './table-sql.ts';
+import { readPosition } from '../checkpoints.ts';
+import { Holds } from '../../audit/holds.ts';
+import type { Holdings } from '../../audit/money.ts';
+import type { PositionedRow } from '../../audit/refold.ts';
+import type { Look, Rows, Totals } from '../../audit/storage.ts';
+import type { Key, ReadModel } from '../../engine/read-model.ts';
+import type { Generation } from '../../engine/storage.ts';
+import { keyColumns, Parameters, where } from '../conditions.ts';
+import { columnParsers, columnType, decodeRow, encodeKeys, keyOf } from '../row-codec.ts';
+import { checkpointValues, servingCheckpoint } from '../serving.ts';
+import { identifier, tableName, tableSql } from '../table-sql.ts';
 
 /**
  * The checkpoint of a generation with what parking and operators hold back, if it serves. Takes three parameters, from

@@ -1,8 +1,8 @@
 /** The audit's storage in Postgres. */
 import type pg from 'pg';
-import type { AuditStorage } from '../audit/storage.ts';
-import * as findings from './audit-findings.ts';
-import * as rows from './audit-rows.ts';
+import type { AuditStorage } from '../../audit/storage.ts';
+import * as findings from './findings.ts';
+import * as rows from './rows.ts';
 
 export const postgresAuditStorage = (pool: pg.Pool): AuditStorage => ({
   look: (model, generation, which) => rows.look(pool, model, generation, which),

@@ -4,12 +4,12 @@
  * Locks are taken in the order schema lock, checkpoint, generation, table, as by everybody else.
  */
 import pg from 'pg';
-import type { ReadModel } from '../engine/read-model.ts';
-import { OperatorRefused } from '../engine/operator.ts';
-import { type Generation, leaseName, type Wish } from '../engine/storage.ts';
-import { recordAction } from './operator-action.ts';
-import { dropTable, makeGeneration, schemaLock } from './schema.ts';
-import { inTransaction } from './transaction.ts';
+import type { ReadModel } from '../../engine/read-model.ts';
+import { OperatorRefused } from '../../engine/operator.ts';
+import { type Generation, leaseName, type Wish } from '../../engine/storage.ts';
+import { recordAction } from './action.ts';
+import { dropTable, makeGeneration, schemaLock } from '../schema.ts';
+import { inTransaction } from '../transaction.ts';
 
 type Found = Pick<Generation, 'model' | 'number' | 'version' | 'table' | 'state' | 'stage'>;
 

@@ -3,11 +3,14 @@
  * answers is told by comparing them: so a place among the leaders needs no bookkeeping of its own, and a client that
  * is slow costs the answer it was last sent, whatever has happened since.
  */
-import { comparePositions, type Position } from '../../eventstore/port.ts';
-import { RemovalReason } from '../../gen/tallyback/common/v1/watch.ts';
-import { LeaderboardRemoval, LeaderboardRow } from '../../gen/tallyback/figures/v1/figures_query_service.ts';
-import * as messages from './messages.ts';
-import type { Moment } from './resume-token.ts';
+import { comparePositions, type Position } from '../../../eventstore/port.ts';
+import { RemovalReason } from '../../../gen/tallyback/common/v1/watch.ts';
+import {
+  LeaderboardRemoval,
+  LeaderboardRow,
+} from '../../../gen/tallyback/figures/v1/figures_query_service.ts';
+import * as messages from '../messages.ts';
+import type { Moment } from '../resume-token.ts';
 
 /** The leaders at one moment. */
 export class Ranking {

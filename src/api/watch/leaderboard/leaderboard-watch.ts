@@ -1,24 +1,24 @@
 /** Watches of leaderboards: the change feed tells when a board was touched, then the query is asked again. */
-import { comparePositions, type Position } from '../../eventstore/port.ts';
+import { comparePositions, type Position } from '../../../eventstore/port.ts';
 import {
   FiguresQueryServiceService as methods,
   WatchLeaderboardRequest,
-} from '../../gen/tallyback/figures/v1/figures_query_service.ts';
-import { checkpointName } from '../../projections/engine/storage.ts';
-import { leaderboard } from '../../projections/leaderboard/leaderboard.ts';
-import type { ApiContext } from '../context.ts';
-import type { Freshness } from '../queries/consistency.ts';
-import { leadersOf, placesOf } from '../queries/leaders.ts';
-import { placeOf } from '../row-messages.ts';
-import { ChangeEncoder } from './change-encoder.ts';
-import { ChangeFeed } from './change-feed.ts';
-import type { Places } from './places.ts';
+} from '../../../gen/tallyback/figures/v1/figures_query_service.ts';
+import { checkpointName } from '../../../projections/engine/storage.ts';
+import { leaderboard } from '../../../projections/leaderboard/leaderboard.ts';
+import type { ApiContext } from '../../context.ts';
+import type { Freshness } from '../../queries/consistency.ts';
+import { leadersOf, placesOf } from '../../queries/leaders.ts';
+import { placeOf } from '../../row-messages.ts';
+import { ChangeEncoder } from '../change-encoder.ts';
+import { ChangeFeed } from '../change-feed.ts';
+import type { Places } from '../places.ts';
 import { Ranking, SharedRanking } from './ranking.ts';
-import { type Moment, resumeTokens, scopeOf } from './resume-token.ts';
-import { readSettings } from './settings.ts';
-import { Stamps } from './stamps.ts';
-import { type WatchMethod, watchMethod } from './watch-method.ts';
-import { watch } from './watch.ts';
+import { type Moment, resumeTokens, scopeOf } from '../resume-token.ts';
+import { readSettings } from '../settings.ts';
+import { Stamps } from '../stamps.ts';
+import { type WatchMethod, watchMethod } from '../watch-method.ts';
+import { watch } from '../watch.ts';
 import {
   type Changes,
   OtherIncarnation,
@@ -26,7 +26,7 @@ import {
   type SubscribeOptions,
   type Subscription,
   type Watched,
-} from './watched.ts';
+} from '../watched.ts';
 
 const touched = new Uint8Array();
 

@@ -1,16 +1,16 @@
 /** Parked events folded into the rows of one scope. */
 import type pg from 'pg';
-import { decodeEvent } from '../../domain/codec.ts';
-import { comparePositions, type Position, type RecordedEvent } from '../../eventstore/port.ts';
-import { errorText } from '../engine/errors.ts';
-import { OperatorRefused } from '../engine/operator.ts';
-import type { AnyRow, Key, LoggedEvent, ReadModel } from '../engine/read-model.ts';
-import { keyText } from '../engine/row-key.ts';
-import { type Generation, type ParkedEvent, parkedRow, type StoredRow } from '../engine/storage.ts';
-import { plain } from './checkpoints.ts';
-import { keyColumns, keyParameters, Parameters, where } from './conditions.ts';
-import { columnParsers, decodeRow } from './row-codec.ts';
-import { tableSql } from './table-sql.ts';
+import { decodeEvent } from '../../../domain/codec.ts';
+import { comparePositions, type Position, type RecordedEvent } from '../../../eventstore/port.ts';
+import { errorText } from '../../engine/errors.ts';
+import { OperatorRefused } from '../../engine/operator.ts';
+import type { AnyRow, Key, LoggedEvent, ReadModel } from '../../engine/read-model.ts';
+import { keyText } from '../../engine/row-key.ts';
+import { type Generation, type ParkedEvent, parkedRow, type StoredRow } from '../../engine/storage.ts';
+import { plain } from '../checkpoints.ts';
+import { keyColumns, keyParameters, Parameters, where } from '../conditions.ts';
+import { columnParsers, decodeRow } from '../row-codec.ts';
+import { tableSql } from '../table-sql.ts';
 
 /** A row as it is stored. */
 interface Slot {

@@ -1,11 +1,11 @@
 /** Where the audit is, and what it has found. */
 import type pg from 'pg';
-import { formatPosition, type Position } from '../../eventstore/port.ts';
-import type { Difference } from '../audit/difference.ts';
-import type { AuditReport, AuditState, Finding } from '../audit/storage.ts';
-import type { Generation, Held } from '../engine/storage.ts';
-import { plain, readPosition } from './checkpoints.ts';
-import { inTransaction } from './transaction.ts';
+import { formatPosition, type Position } from '../../../eventstore/port.ts';
+import type { Difference } from '../../audit/difference.ts';
+import type { AuditReport, AuditState, Finding } from '../../audit/storage.ts';
+import type { Generation, Held } from '../../engine/storage.ts';
+import { plain, readPosition } from '../checkpoints.ts';
+import { inTransaction } from '../transaction.ts';
 
 export async function load(pool: pg.Pool): Promise<AuditState | undefined> {
   const { rows } = await pool.query<{ position: string; state: StoredState }>(

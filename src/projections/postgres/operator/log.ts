@@ -1,6 +1,6 @@
 /** Parked events as the log has them; what was read once is not read again. */
-import { type EventStore, LogDamaged, type RecordedEvent } from '../../eventstore/port.ts';
-import type { ParkedEvent } from '../engine/storage.ts';
+import { type EventStore, LogDamaged, type RecordedEvent } from '../../../eventstore/port.ts';
+import type { ParkedEvent } from '../../engine/storage.ts';
 
 type Id = Pick<RecordedEvent, 'stream' | 'revision'>;
 

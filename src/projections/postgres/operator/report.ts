@@ -1,9 +1,9 @@
 /** Generations as operators want to know them. */
 import type pg from 'pg';
-import { formatPosition, logStart, type Position } from '../../eventstore/port.ts';
-import type { GenerationReport } from '../engine/operator.ts';
-import type { Comparison, Failure, Generation, RebuildReport } from '../engine/storage.ts';
-import { lives, readPosition } from './checkpoints.ts';
+import { formatPosition, logStart, type Position } from '../../../eventstore/port.ts';
+import type { GenerationReport } from '../../engine/operator.ts';
+import type { Comparison, Failure, Generation, RebuildReport } from '../../engine/storage.ts';
+import { lives, readPosition } from '../checkpoints.ts';
 
 interface Row extends Generation {
   readonly position: string | null;

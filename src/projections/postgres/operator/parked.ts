@@ -5,16 +5,16 @@
  * is refused, for the epoch is another one: it starts again from what is stored, with rows and scopes read afresh.
  */
 import type pg from 'pg';
-import type { EventStore } from '../../eventstore/port.ts';
-import { OperatorRefused, type ParkedScope } from '../engine/operator.ts';
-import type { ReadModel } from '../engine/read-model.ts';
-import { type Generation, type Held, leaseName, type ParkedEvent } from '../engine/storage.ts';
-import { readPosition } from './checkpoints.ts';
-import { recordAction } from './operator-action.ts';
-import { foldParked } from './operator-fold.ts';
-import { ParkedLog } from './operator-log.ts';
-import { park, parkedScopes, writeRows } from './rows.ts';
-import { inTransaction } from './transaction.ts';
+import type { EventStore } from '../../../eventstore/port.ts';
+import { OperatorRefused, type ParkedScope } from '../../engine/operator.ts';
+import type { ReadModel } from '../../engine/read-model.ts';
+import { type Generation, type Held, leaseName, type ParkedEvent } from '../../engine/storage.ts';
+import { readPosition } from '../checkpoints.ts';
+import { recordAction } from './action.ts';
+import { foldParked } from './fold.ts';
+import { ParkedLog } from './log.ts';
+import { park, parkedScopes, writeRows } from '../rows.ts';
+import { inTransaction } from '../transaction.ts';
 
 interface EventRow {
   readonly scope: string;
