@@ -40,7 +40,7 @@ afterEach(async () => {
 async function start(
   {
     origin,
-    limits,
+    limits: { ...limits },
     ...overrides
   }: NonNullable<Parameters<typeof startTestApi>[0]> & { origin?: string } = {},
   members = 3,
@@ -49,7 +49,7 @@ async function start(
     sse: { listen: '127.0.0.1:0', origin },
     ...overrides,
     // The log's head stands far ahead, so that every token is within it.
-    limits: { lagMs: 3_600_000, ...limits },
+    limits: { ...limits },
   });
   address = api.server.sseAddress ?? '';
   api.state.head = at(1_000_000);

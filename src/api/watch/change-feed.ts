@@ -174,7 +174,7 @@ export class ChangeFeed<C extends Columns> {
     this.#tip = tip;
   }
 
-  async #take(subscriber: Subscriber<C>): Promise<Changes> {
+  #take(subscriber: Subscriber<C>): Promise<Changes> | Changes {
     if (subscriber.following) {
       if (this.#incarnation !== subscriber.from.incarnation) throw new OtherIncarnation(this.#model.name);
       const { missed } = subscriber;
@@ -186,7 +186,7 @@ export class ChangeFeed<C extends Columns> {
       subscriber.cursor = { position: missed, key: undefined };
       this.#behind.add(subscriber);
     }
-    return this.#join(subscriber) ?? (await this.#catchUp(subscriber));
+    return this.#join(subscriber) ?? this.#catchUp(subscriber);
   }
 
   /** A follower is as far as the feed, or as the snapshot that it comes from. */

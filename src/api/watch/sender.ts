@@ -28,18 +28,31 @@ export class Sender {
     this.#options = options;
   }
 
-  /** With `through`, everything up to there has been told with this. */
-  async send(event: Uint8Array, through?: Position, signal = this.#options.outlet.signal): Promise<void> {
+  /**
+   * With `through`, everything up to there has been told with this. A promise only if there is something to wait for: a
+   * change that many watch is told to each of them.
+   */
+  send(
+    event: Uint8Array,
+    through?: Position,
+    signal = this.#options.outlet.signal,
+  ): Promise<void> | undefined {
     const { outlet, stamp, sent } = this.#options;
     const keepsUp = outlet.write(messages.withHeader(++this.#sequence, stamp(through), event));
     sent();
-    if (!keepsUp) await this.#room(signal);
+    return keepsUp ? undefined : this.#room(signal);
   }
 
-  /** The last has the tokens. */
-  async sendAll(events: readonly Uint8Array[], through?: Position, signal?: AbortSignal): Promise<void> {
+  /** The last has the tokens. A promise as above. */
+  sendAll(events: readonly Uint8Array[], through?: Position): Promise<void> | undefined {
+    const [event] = events;
+    if (!event) return undefined;
+    return events.length === 1 ? this.send(event, through) : this.#sendEach(events, through);
+  }
+
+  async #sendEach(events: readonly Uint8Array[], through: Position | undefined): Promise<void> {
     for (const [n, event] of events.entries())
-      await this.send(event, n === events.length - 1 ? through : undefined, signal);
+      await this.send(event, n === events.length - 1 ? through : undefined);
   }
 
   async #room(signal: AbortSignal): Promise<void> {

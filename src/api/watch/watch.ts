@@ -63,7 +63,7 @@ export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet):
   let resets = false;
   /** A snapshot's turn can be long in coming, and so can its next page. */
   const alive = (): void => {
-    sender.send(messages.heartbeat(plan.settings.heartbeatMs)).catch(nothing);
+    sender.send(messages.heartbeat(plan.settings.heartbeatMs))?.catch(nothing);
   };
   try {
     for (;;) {
@@ -175,18 +175,18 @@ async function follow(
 
   let said: 'nothing' | 'caught up' | 'fell behind' = 'nothing';
   /** Says whether what was sent is all there is, when that has become otherwise. */
-  const tell = async (through: Position | undefined, isAll: boolean): Promise<void> => {
+  const tell = (through: Position | undefined, isAll: boolean): Promise<void> | undefined => {
     const { behindFor } = subscription;
     if (behindFor !== undefined || !through || !isAll) {
       // Who is just beginning has much to read, and is not behind for that.
-      if (said === 'fell behind' || (said === 'nothing' && behindFor === undefined)) return;
+      if (said === 'fell behind' || (said === 'nothing' && behindFor === undefined)) return undefined;
       said = 'fell behind';
-      await sender.send(messages.fellBehind(behindFor));
-    } else if (said !== 'caught up') {
-      if (notCaughtUpBefore && comparePositions(through, notCaughtUpBefore) < 0) return;
-      said = 'caught up';
-      await sender.send(messages.caughtUp, through);
+      return sender.send(messages.fellBehind(behindFor));
     }
+    if (said === 'caught up') return undefined;
+    if (notCaughtUpBefore && comparePositions(through, notCaughtUpBefore) < 0) return undefined;
+    said = 'caught up';
+    return sender.send(messages.caughtUp, through);
   };
 
   const woken = (): Promise<void> =>
@@ -220,11 +220,15 @@ async function follow(
       if (!changed) subscription.poke(heartbeatMs / 2);
       else if (said !== 'nothing' && !inFlood && conflationMs > 0) await collect();
       changed = false;
-      const { events, through, more } = await subscription.take();
+      // Nearly always all of this is done at once, without a turn for anybody else.
+      const taken = subscription.take();
+      const { events, through, more } = taken instanceof Promise ? await taken : taken;
       begun();
       signal.throwIfAborted();
-      await sender.sendAll(events, through);
-      await tell(through, more === undefined);
+      const sending = sender.sendAll(events, through);
+      if (sending) await sending;
+      const telling = tell(through, more === undefined);
+      if (telling) await telling;
       inFlood = more === 'now';
       if (inFlood) changed = true;
       if (through && silence.isTooLong) await sender.send(messages.heartbeat(heartbeatMs), through);

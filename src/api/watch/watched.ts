@@ -35,8 +35,8 @@ export interface SubscribeOptions {
 }
 
 export interface Subscription {
-  /** What has changed since the last call. Throws OtherIncarnation. */
-  take(): Promise<Changes>;
+  /** What has changed since the last call, at once if it is known. Throws OtherIncarnation. */
+  take(): Promise<Changes> | Changes;
   /** Has whatever is followed looked at although nobody reported any change, if it was not for so many milliseconds. */
   poke(ms: number): void;
   /** For how long what is followed has been behind the log, in milliseconds; undefined if it keeps up. */

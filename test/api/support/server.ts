@@ -85,6 +85,8 @@ export async function startTestApi(overrides: Partial<ApiServerOptions> = {}) {
     log: (line) => log.push(line),
     newErrorId: () => `error-${++errors}`,
     ...overrides,
+    // Where the log ends is made up by tests, mostly far away: who wants to be told of that asks for it.
+    limits: { lagMs: 3_600_000, ...overrides.limits },
   });
   const { address } = server;
   const open: { close(): void }[] = [];
