@@ -142,6 +142,20 @@ describe('a watch that ends is counted once, by why', () => {
       },
     ],
     [
+      // What fails because it is over is no failure of its own.
+      'stopping',
+      async () => {
+        let fail = (_: Error): void => undefined;
+        api.tables.held = new Promise((_, reject) => (fail = reject));
+        const watching = new Watching(api.accountQuery, { watch: { changesOnly: true } });
+        await until(() => api.tables.changesCalls === 1);
+        const stopped = api.server.stop(1_000);
+        fail(new Error('broken'));
+        await ended(watching);
+        await stopped;
+      },
+    ],
+    [
       'slow_consumer',
       async () => {
         const slow = new Watching(smallWindow(), { paused: true });
