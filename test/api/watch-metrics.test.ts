@@ -145,7 +145,7 @@ describe('a watch that ends is counted once, by why', () => {
       // What fails because it is over is no failure of its own.
       'stopping',
       async () => {
-        let fail = (_: Error): void => undefined;
+        let fail: (error: Error) => void = () => undefined;
         api.tables.held = new Promise((_, reject) => (fail = reject));
         const watching = new Watching(api.accountQuery, { watch: { changesOnly: true } });
         await until(() => api.tables.changesCalls === 1);
