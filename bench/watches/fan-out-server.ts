@@ -16,6 +16,7 @@ import { balanceOf } from '../../src/api/row-messages.ts';
 import { StopSignal } from '../../src/api/stop-signal.ts';
 import { ChangeEncoder } from '../../src/api/watch/change-encoder.ts';
 import { ChangeFeed } from '../../src/api/watch/change-feed.ts';
+import { WatchCounts } from '../../src/api/watch/counts.ts';
 import * as messages from '../../src/api/watch/messages.ts';
 import type { Outlet } from '../../src/api/watch/outlet.ts';
 import { resumeTokens } from '../../src/api/watch/resume-token.ts';
@@ -115,7 +116,8 @@ class OneRow {
 function byWatches(): BoundMethod {
   const table = new OneRow();
   const { reader, progress } = table;
-  const common = { reader, progress, clock: () => new Date(), head: async () => table.position };
+  const counts = new WatchCounts();
+  const common = { reader, progress, counts, clock: () => new Date(), head: async () => table.position };
   const feed = new ChangeFeed(balance, encoder, { ...common, lagMs: 2_000, log: console.error });
   const snapshots = new Semaphore(1);
   const parts = {

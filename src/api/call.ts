@@ -92,6 +92,7 @@ function http2StreamOf(call: object): Pick<ServerHttp2Stream, 'close'> | undefin
 
 /** A call whose answer is a stream of encoded messages. */
 export class StreamCall extends Call implements Outlet {
+  readonly transport = 'grpc';
   readonly #stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>;
   readonly #waiting = new Set<() => void>();
 

@@ -13,6 +13,7 @@ import { freshness } from './queries/consistency.ts';
 import { queryServices } from './queries/services.ts';
 import { type EventStreamOptions, type EventStreamServer, startEventStreams } from './sse/server.ts';
 import { StopSignal } from './stop-signal.ts';
+import type { WatchCounts } from './watch/counts.ts';
 import { openWatches } from './watch/watches.ts';
 
 export interface ApiServerOptions extends ApiDependencies {
@@ -30,6 +31,8 @@ export interface ApiServer {
   readonly address: string;
   /** HOST:PORT of the event streams as bound; undefined: there are none. */
   readonly sseAddress: string | undefined;
+  /** What watches do, by the name that a browser asks for them by. */
+  readonly watchCounts: Readonly<Record<string, WatchCounts>>;
   /**
    * Goes down: reports NOT_SERVING, ends watches and ingest streams with UNAVAILABLE, lets calls under way finish
    * for `graceMs` (default 10,000), then cuts them off. May be called again.
@@ -93,6 +96,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   return {
     address: `${host}:${port}`,
     sseAddress: streams?.address,
+    watchCounts: Object.fromEntries(Object.entries(watches).map(([name, { counts }]) => [name, counts])),
     stop: (graceMs = 10_000) => (stopped ??= shutDown(graceMs)),
   };
 

@@ -244,6 +244,7 @@ export function compose(configuration: ServerConfiguration, log: (line: string) 
         policies: policies.map((policy) => ({ name: policy.name, checkpoint: policyCheckpointName(policy) })),
         audit: await get(parts.audit),
         auditor: await get(parts.auditor),
+        watches: roles.includes('api') ? (await get(parts.api)).watchCounts : {},
         countEvents: (after, head) => countEvents(configuration, after, head),
       };
       return startMetrics({ listen: metricsListen, look: () => lookUp(instance), log });

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { WatchBalancesRequest } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
+import { connect } from '../../src/main/client/connect.ts';
 import { type Figure, startMetrics } from '../../src/operations/metrics.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { startTallyback } from '../support/tallyback-process.ts';
@@ -113,6 +115,21 @@ test('a real server shows how it does', { timeout: 60_000 }, async () => {
   for (const name of ['process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds'])
     expect(figures.get(name)).toBeGreaterThan(0);
   expect(text).toContain('nodejs_gc_duration_seconds');
+
+  // Watches are those that its clients have.
+  const grpc = /gRPC on (\S+)/.exec(server.output())?.[1] ?? '';
+  const connection = connect(grpc);
+  onTestFinished(() => connection.close());
+  const watching = connection.accounts.watchBalances(WatchBalancesRequest.fromPartial({}));
+  watching.on('error', () => undefined).resume();
+  const watches = async (): Promise<number | undefined> =>
+    samples(await scrape(at)).get('tallyback_watches_open{watch="balances",transport="grpc"}');
+  expect(figures.get('tallyback_watches_open{watch="balances",transport="grpc"}')).toBe(0);
+  await expect.poll(watches, { timeout: 10_000 }).toBe(1);
+  watching.cancel();
+  await expect.poll(watches, { timeout: 10_000 }).toBe(0);
+  const after = samples(await scrape(at));
+  expect(after.get('tallyback_watches_ended_total{reason="client_left"}')).toBe(1);
 
   // Ours begin with our name, say what they are, and their labels have few values.
   const own = [...figures.keys()].filter((name) => name.startsWith('tallyback_'));

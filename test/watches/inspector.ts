@@ -89,6 +89,8 @@ export class Inspector<C extends Columns, Changes, Row> {
     const { client } = this.#parts;
     const from = this.#state;
     const is = event.$case;
+    // May come between any two messages, and before the first.
+    if (is === 'heartbeat') return;
     const withoutSnapshot = this.#options?.resumeToken !== '' || this.#options.changesOnly;
     if (is === 'snapshotStarted') {
       if (from !== 'reset' && (from !== 'begin' || withoutSnapshot)) this.#no(`a snapshot in ${from}`);

@@ -22,6 +22,7 @@ export const streamHeaders = {
 
 export class EventStream implements Viewer {
   readonly deadline = Infinity;
+  readonly transport = 'sse';
   readonly client: string;
   readonly #response: ServerResponse;
   readonly #format: EventFormat;

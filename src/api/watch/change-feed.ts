@@ -23,6 +23,7 @@ import type { ChangeCursor, Filter, Progress, ReadModelReader } from '../../proj
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { Written } from '../../projections/engine/written.ts';
 import type { ChangeEncoder, Sees } from './change-encoder.ts';
+import type { WatchCounts } from './counts.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
 import { matcher } from './matches.ts';
@@ -69,6 +70,7 @@ export interface ChangeFeedParts {
   readonly head: () => Promise<Position>;
   readonly clock: () => Date;
   readonly lagMs: number;
+  readonly counts: WatchCounts;
   readonly log: (line: string) => void;
 }
 
@@ -175,6 +177,18 @@ export class ChangeFeed<C extends Columns> {
   }
 
   #take(subscriber: Subscriber<C>): Promise<Changes> | Changes {
+    const { counts } = this.#parts;
+    const kept = this.#kept(subscriber);
+    if (!kept) {
+      counts.fromDatabase++;
+      return this.#catchUp(subscriber);
+    }
+    if (kept.events.length > 0) counts.fromMemory++;
+    return kept;
+  }
+
+  /** What there is for it, if that is in memory. */
+  #kept(subscriber: Subscriber<C>): Changes | undefined {
     if (subscriber.following) {
       if (this.#incarnation !== subscriber.from.incarnation) throw new OtherIncarnation(this.#model.name);
       const { missed } = subscriber;
@@ -182,11 +196,12 @@ export class ChangeFeed<C extends Columns> {
       if (!missed) return { events: [], through: this.#farthest(subscriber) };
       const events = this.#recent(subscriber, missed);
       if (events) return { events, through: this.#farthest(subscriber) };
+      this.#parts.counts.catchUps++;
       subscriber.following = false;
       subscriber.cursor = { position: missed, key: undefined };
       this.#behind.add(subscriber);
     }
-    return this.#join(subscriber) ?? this.#catchUp(subscriber);
+    return this.#join(subscriber);
   }
 
   /** A follower is as far as the feed, or as the snapshot that it comes from. */

@@ -18,6 +18,7 @@ import {
 } from '../../gen/tallyback/feed/v1/event_feed_service.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiError, invalidArgument } from '../errors.ts';
+import { WatchCounts } from './counts.ts';
 import * as messages from './messages.ts';
 import type { Places } from './places.ts';
 import { resumeTokens, scopeOf } from './resume-token.ts';
@@ -40,7 +41,8 @@ const envelopeBytes = 32 * 1024;
 export function eventWatch(context: ApiContext, places: Places): WatchMethod {
   const { head, subscribe, tokens, limits } = context;
   const feedTokens = resumeTokens(context.seal, feed);
-  const parts = { ...context, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
+  const counts = new WatchCounts();
+  const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
   const most = limits.maxSendBytes - envelopeBytes;
   /** As long as the log has them in memory: however many watch, an event is encoded once. */
   const known = new WeakMap<RecordedEvent, Uint8Array>();
@@ -67,7 +69,7 @@ export function eventWatch(context: ApiContext, places: Places): WatchMethod {
 
   const view = { head, subscribe, encode };
 
-  return watchMethod(context.rpc, methods.watchEvents, (request, viewer) =>
+  return watchMethod(context.rpc, methods.watchEvents, counts, (request, viewer) =>
     places.in(viewer.client, async () => {
       const { fromBeginning } = request;
       const types = [...new Set(request.types.map(knownType))].toSorted();

@@ -2,6 +2,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Position } from '../../eventstore/port.ts';
 import { ApiError, retryAfter } from '../errors.ts';
+import type { WatchCounts } from './counts.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 
@@ -13,6 +14,7 @@ export interface SenderOptions {
   readonly stallMs: number;
   /** Called after every message. */
   readonly sent: () => void;
+  readonly counts: WatchCounts;
 }
 
 export const slowConsumer = (what: string): ApiError =>
@@ -37,10 +39,17 @@ export class Sender {
     through?: Position,
     signal = this.#options.outlet.signal,
   ): Promise<void> | undefined {
-    const { outlet, stamp, sent } = this.#options;
+    if (this.sendNow(event, through)) return undefined;
+    return this.#options.counts.stalled.during(() => this.#room(signal));
+  }
+
+  /** Without waiting, for what is said while something else waits. False: the client does not keep up. */
+  sendNow(event: Uint8Array, through?: Position): boolean {
+    const { outlet, stamp, sent, counts } = this.#options;
     const keepsUp = outlet.write(messages.withHeader(++this.#sequence, stamp(through), event));
+    counts.messages++;
     sent();
-    return keepsUp ? undefined : this.#room(signal);
+    return keepsUp;
   }
 
   /** The last has the tokens. A promise as above. */

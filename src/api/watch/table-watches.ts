@@ -8,6 +8,7 @@ import type { Method } from '../handler.ts';
 import type { Freshness } from '../queries/consistency.ts';
 import { ChangeEncoder, type RowForm } from './change-encoder.ts';
 import { ChangeFeed } from './change-feed.ts';
+import { WatchCounts } from './counts.ts';
 import type { Places } from './places.ts';
 import { resumeTokens, scopeOf } from './resume-token.ts';
 import { Semaphore } from './semaphore.ts';
@@ -47,12 +48,13 @@ export class TableWatches {
   bind<C extends Columns, Req extends WatchRequest, Res>(kind: WatchKind<C, Req, Res>): WatchMethod {
     const { model } = kind;
     const context = this.#context;
+    const counts = new WatchCounts();
     const encoder = new ChangeEncoder<C>(kind);
-    const feed = new ChangeFeed(model, encoder, { ...context, lagMs: context.limits.lagMs });
+    const feed = new ChangeFeed(model, encoder, { ...context, counts, lagMs: context.limits.lagMs });
     const feedTokens = resumeTokens(context.seal, checkpointName(model));
     const table = { ...context, model, encoder, feed, snapshots: this.#snapshots };
-    const parts = { ...context, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
-    return watchMethod(context.rpc, kind.method, (request, viewer) =>
+    const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
+    return watchMethod(context.rpc, kind.method, counts, (request, viewer) =>
       this.#places.in(viewer.client, async () => {
         const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
         const scope = scopeOf(model.name, filterBytes.finish());

@@ -2,12 +2,14 @@
 import type { BoundMethod, Method, Rpc } from '../handler.ts';
 import { decoderOf } from '../handler.ts';
 import type { Waiting } from '../queries/consistency.ts';
+import type { Transport, WatchCounts } from './counts.ts';
 import type { Outlet } from './outlet.ts';
 
 /** Who watches, whatever the way. */
 export interface Viewer extends Outlet, Waiting {
   /** Host of the client's end of the connection. */
   readonly client: string;
+  readonly transport: Transport;
 }
 
 export interface WatchMethod extends BoundMethod {
@@ -16,19 +18,24 @@ export interface WatchMethod extends BoundMethod {
    * Throws ApiError for a request that breaks the rules; nothing has happened then.
    */
   readonly prepare: (request: Uint8Array) => (viewer: Viewer) => Promise<void>;
+  readonly counts: WatchCounts;
 }
 
 export function watchMethod<Req, Res>(
   rpc: Rpc,
   method: Method<Req, Res, false, true>,
+  counts: WatchCounts,
   run: (request: Req, viewer: Viewer) => Promise<void>,
 ): WatchMethod {
   const decode = decoderOf(method);
+  const counted = (request: Req, viewer: Viewer): Promise<void> =>
+    counts.watch(viewer.transport, viewer.signal, () => run(request, viewer));
   return {
-    ...rpc.serverStream(method, run),
+    ...rpc.serverStream(method, counted),
+    counts,
     prepare(bytes) {
       const request = decode(bytes);
-      return (viewer) => run(request, viewer);
+      return (viewer) => counted(request, viewer);
     },
   };
 }

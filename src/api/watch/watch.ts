@@ -25,6 +25,7 @@ import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
 import { jittered, pause, pauseUpTo } from '../edges.ts';
 import { ApiError } from '../errors.ts';
 import type { ApiLimits } from '../limits.ts';
+import type { WatchCounts } from './counts.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 import type { Moment } from './resume-token.ts';
@@ -37,6 +38,7 @@ import { OtherIncarnation, type Watched } from './watched.ts';
 export interface WatchParts {
   readonly stamps: Stamps;
   readonly limits: ApiLimits;
+  readonly counts: WatchCounts;
 }
 
 /** What one client wants to see, and how. */
@@ -57,13 +59,14 @@ export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet):
     stamp: (through) => parts.stamps.of(plan.scope, through && { position: through, incarnation }),
     stallMs: parts.limits.writeStallMs,
     sent: () => silence.broken(),
+    counts: parts.counts,
   });
   let incarnation = '';
   let resumes = plan.settings.resumeFrom !== undefined;
   let resets = false;
   /** A snapshot's turn can be long in coming, and so can its next page. */
   const alive = (): void => {
-    sender.send(messages.heartbeat(plan.settings.heartbeatMs))?.catch(nothing);
+    sender.sendNow(messages.heartbeat(plan.settings.heartbeatMs));
   };
   try {
     for (;;) {
@@ -78,6 +81,7 @@ export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet):
         if (!(error instanceof OtherIncarnation)) throw error;
         if (plan.settings.failOnReset) throw outdated();
         const reason = resumes ? ResetReason.TOKEN_OUTDATED : ResetReason.REBUILT;
+        parts.counts.resets++;
         await sender.send(messages.reset(reason));
         resumes = false;
         resets = true;
@@ -99,14 +103,30 @@ const outdated = (): ApiError =>
     'the read model was folded anew: watch again without a resume token',
   );
 
+/** When its turn has come. */
 async function snapshot(
+  parts: WatchParts,
+  plan: WatchPlan,
+  outlet: Outlet,
+  sender: Sender,
+  taken: (incarnation: string) => void,
+): Promise<Moment> {
+  const { snapshots, snapshotsWaiting } = parts.counts;
+  const leave = await snapshotsWaiting.during(async () => plan.watched.turn?.(outlet.signal));
+  try {
+    return await snapshots.during(() => sendSnapshot(parts, plan, outlet, sender, taken));
+  } finally {
+    leave?.();
+  }
+}
+
+async function sendSnapshot(
   { limits }: WatchParts,
   { watched }: WatchPlan,
   outlet: Outlet,
   sender: Sender,
   taken: (incarnation: string) => void,
 ): Promise<Moment> {
-  const leave = await watched.turn?.(outlet.signal);
   const reading = new AbortController();
   const over = (): void => reading.abort(outlet.signal.reason);
   const late = (): void => reading.abort(slowConsumer('the snapshot'));
@@ -145,7 +165,6 @@ async function snapshot(
     outlet.signal.removeEventListener('abort', over);
     // However it ended: the reader gives its connection back.
     reading.abort();
-    leave?.();
   }
 }
 

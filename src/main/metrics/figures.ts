@@ -1,5 +1,6 @@
 /** What figures are made of, and from. */
 import type pg from 'pg';
+import type { WatchCounts } from '../../api/watch/counts.ts';
 import type { EventStore, Position } from '../../eventstore/port.ts';
 import type { Figure, Sample } from '../../operations/metrics.ts';
 import type { Auditor } from '../../projections/audit/auditor.ts';
@@ -16,6 +17,8 @@ export interface InstanceFigures {
   readonly policies: readonly { readonly name: string; readonly checkpoint: string }[];
   readonly audit: Pick<AuditStorage, 'report'>;
   readonly auditor: Auditor | undefined;
+  /** By the watches' names; empty without the API. */
+  readonly watches: Readonly<Record<string, WatchCounts>>;
   /** Events between two positions, where positions count events. */
   readonly countEvents: (after: Position, head: Position) => bigint | undefined;
 }

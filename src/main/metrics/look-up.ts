@@ -5,6 +5,7 @@ import { observe } from '../../projections/postgres/observations.ts';
 import { figure, type InstanceFigures } from './figures.ts';
 import { ownFigures } from './own.ts';
 import { auditFigures, observedFigures } from './shared.ts';
+import { watchFigures } from './watches.ts';
 
 /** Milliseconds for each part: who asks does not wait long. */
 const patience = 3_000;
@@ -25,6 +26,7 @@ export async function lookUp(instance: InstanceFigures): Promise<readonly Figure
       ],
     ),
     ...ownFigures(instance),
+    ...watchFigures(instance.watches),
     ...(observed ? observedFigures(instance, observed, head) : []),
     ...(report ? auditFigures(report) : []),
   ];

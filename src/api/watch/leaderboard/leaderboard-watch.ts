@@ -12,6 +12,7 @@ import { leadersOf, placesOf } from '../../queries/leaders.ts';
 import { placeOf } from '../../row-messages.ts';
 import { ChangeEncoder } from '../change-encoder.ts';
 import { ChangeFeed } from '../change-feed.ts';
+import { WatchCounts } from '../counts.ts';
 import type { Places } from '../places.ts';
 import { Ranking, SharedRanking } from './ranking.ts';
 import { type Moment, resumeTokens, scopeOf } from '../resume-token.ts';
@@ -32,12 +33,13 @@ const touched = new Uint8Array();
 
 export function leaderboardWatch(context: ApiContext, freshness: Freshness, places: Places): WatchMethod {
   const { reader, progress, limits } = context;
+  const counts = new WatchCounts();
   // What changed is of no interest, only that something did.
   const encoder = new ChangeEncoder<typeof leaderboard.table.columns>({ encode: () => touched });
-  const feed = new ChangeFeed(leaderboard, encoder, { ...context, lagMs: limits.lagMs });
+  const feed = new ChangeFeed(leaderboard, encoder, { ...context, counts, lagMs: limits.lagMs });
   const name = checkpointName(leaderboard);
   const feedTokens = resumeTokens(context.seal, name);
-  const parts = { ...context, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
+  const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
   /** By scope, and how many watch it. */
   const shared = new Map<string, { readonly ranking: SharedRanking; watches: number }>();
 
@@ -58,7 +60,7 @@ export function leaderboardWatch(context: ApiContext, freshness: Freshness, plac
     }
   }
 
-  return watchMethod(context.rpc, methods.watchLeaderboard, (request, viewer) =>
+  return watchMethod(context.rpc, methods.watchLeaderboard, counts, (request, viewer) =>
     places.in(viewer.client, async () => {
       const named = { ...request, limit: placesOf(request), consistency: undefined, options: undefined };
       const scope = scopeOf(leaderboard.name, WatchLeaderboardRequest.encode(named).finish());
