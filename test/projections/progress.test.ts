@@ -141,6 +141,24 @@ describe('progress', () => {
       }
     });
 
+    test('one who waits elsewhere for what is there already is told so, also while others look now and then', async () => {
+      const house = await openHouse();
+      const writer = await house.start({ models: [balance], delays: never });
+      const reader = await house.start({ models: [balance], projects: false, delays: never });
+      await house.historian.append(someHistory(20, 7));
+      await caughtUp(writer, house.store, [balance]);
+      const head = await house.store.head();
+      // It has looked once, and is now to look again in an hour.
+      onTestFinished(reader.progress.onAdvance(name, () => undefined));
+      await until(() =>
+        reader.progress.reached(name, head, AbortSignal.timeout(500)).then(
+          () => true,
+          () => false,
+        ),
+      );
+      await reader.progress.reached(name, head, AbortSignal.timeout(10_000));
+    });
+
     test('who listens elsewhere hears of every advance', async () => {
       const house = await openHouse();
       const writer = await house.start({ models: [balance], delays: never });
@@ -173,9 +191,9 @@ describe('progress', () => {
             name: 'policy:test',
             async lead(held, signal) {
               checkpoint = new LeasedCheckpoint(held, storage, progress, systemTiming);
-              await checkpoint.rest(3_600_000, at(7), signal);
+              await checkpoint.rest(3_600_000, signal);
               await checkpoint.advance(at(7));
-              await checkpoint.rest(3_600_000, at(9), signal);
+              await checkpoint.rest(3_600_000, signal);
               checkpoint.close();
             },
           },
@@ -191,6 +209,60 @@ describe('progress', () => {
         ),
       );
       expect(moves).toHaveBeenCalledOnce();
+    });
+  });
+
+  describe('who leads', () => {
+    /** A hub beside no others, and what is stored. */
+    const alone = (): { hub: ProgressHub; stored: Map<string, Position> } => {
+      const stored = new Map<string, Position>();
+      const hub = new ProgressHub({
+        storage: { positions: async () => stored },
+        signals: { tell: () => new Promise(() => undefined), listen: () => undefined },
+        instance: 'alone',
+        catalog: { checkpointOf: () => undefined, nameOf: (one) => one, onUpdate: () => () => undefined },
+        timing: systemTiming,
+        poll: 5,
+        log: () => undefined,
+      });
+      onTestFinished(() => hub.close());
+      return { hub, stored };
+    };
+
+    test('what one who leads it no more has written last is not taken for where it is for ever', async () => {
+      const { hub, stored } = alone();
+      const unlead = hub.lead(name, () => undefined);
+      hub.publish(name, at(5));
+      unlead();
+      // The write that was under way.
+      hub.publish(name, at(7));
+      stored.set(name, at(2));
+      const waiting = hub.reached(name, at(6), AbortSignal.timeout(100));
+      await expect(waiting).rejects.toThrow(/timeout/);
+    });
+
+    test('a policy does not rest while somebody waits for what it has not come to yet', async () => {
+      const { hub } = alone();
+      const held = { name: 'policy:test', position: at(1), epoch: 1n };
+      const storage = { move: async () => true, seek: async () => held };
+      const checkpoint = new LeasedCheckpoint(held, storage, hub, systemTiming);
+      const waiting = hub.reached('policy:test', at(9), new AbortController().signal);
+      const never = new AbortController().signal;
+      for (const position of [3, 6, 9]) {
+        await checkpoint.rest(3_600_000, never);
+        await checkpoint.advance(at(position));
+      }
+      await waiting;
+      const gone = new AbortController();
+      // The bell that was rung when somebody began to wait ends one rest more.
+      await checkpoint.rest(3_600_000, gone.signal);
+      let isResting = true;
+      const resting = checkpoint.rest(3_600_000, gone.signal).then(() => (isResting = false));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(isResting).toBe(true);
+      gone.abort();
+      await resting;
+      checkpoint.close();
     });
   });
 
