@@ -173,6 +173,16 @@ describe('interest', () => {
     expect(writer.interest.isFollowed('projection:balance')).toBe(false);
   });
 
+  test('who follows says so about once a second, however often it looks', async () => {
+    const room = new Room();
+    const watcher = room.join('watcher');
+    for (room.now = 0; room.now < 5_000; room.now += 100) {
+      watcher.interest.follow('projection:balance');
+      await turn();
+    }
+    expect(room.said).toHaveLength(5);
+  });
+
   test('what is asked at once goes in one message, and so much of it that a message can hold it', async () => {
     const room = new Room();
     const waiter = room.join('waiter');
