@@ -160,6 +160,7 @@ describe('interest', () => {
     // Said about once a second, however often it is asked for; and here, where no turn came between, together.
     expect(room.said).toHaveLength(1);
     expect(writer.interest.isFollowed('projection:balance')).toBe(true);
+    expect(writer.wanted).toEqual(['projection:balance']);
     for (let n = 1; n <= 3; n++) {
       writer.interest.written('projection:balance', at(n));
       await turn();
