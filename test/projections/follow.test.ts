@@ -26,6 +26,7 @@ class Follower {
   isFollowed = false;
   isBusy = false;
   ended: 'not yet' | 'resolved' | 'rejected' = 'not yet';
+  endedAt: number | undefined;
   readonly #log = new Log('the-log', () => 0.5, 'dense');
   readonly #instance = new Instance('a', this.scheduler);
   readonly #abort = new AbortController();
@@ -112,10 +113,12 @@ class Follower {
       took: () => undefined,
       ...(untilEnd ? { until: this.#log.end } : {}),
       ...others,
-    }).then(
-      () => (this.ended = 'resolved'),
-      () => (this.ended = 'rejected'),
-    );
+    })
+      .then(
+        () => (this.ended = 'resolved'),
+        () => (this.ended = 'rejected'),
+      )
+      .finally(() => (this.endedAt = this.now));
     await this.scheduler.pass(0);
   }
 
@@ -272,9 +275,11 @@ describe('a rebuild', () => {
     follower.isBusy = true;
     await follower.start({ untilEnd: true });
     follower.at(150, () => (follower.isBusy = false));
+    follower.at(220, () => (follower.isBusy = true));
     await follower.scheduler.pass(1_000);
     expect(follower.taken).toEqual([0, 70, 140, 210, 217]);
     expect(follower.ended).toBe('resolved');
+    expect(follower.endedAt).toBe(224);
 
     const alone = new Follower({ work: 7 });
     alone.append(5);
@@ -292,6 +297,7 @@ describe('a rebuild', () => {
     await follower.scheduler.pass(5_000);
     expect(follower.taken).toEqual([0, 250, 500, 750]);
     expect(follower.ended).toBe('resolved');
+    expect(follower.endedAt).toBe(757);
   });
 
   test('ends at once when it is to end while it rests', async () => {
