@@ -4,6 +4,7 @@ import { Catalog } from '../../src/projections/engine/catalog.ts';
 import { systemTiming } from '../../src/projections/engine/edges.ts';
 import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint.ts';
 import { ProgressHub } from '../../src/projections/engine/progress.ts';
+import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
 import { balance } from '../../src/projections/index.ts';
 import { event } from './support/events.ts';
 import { caughtUp, type House, openHouse, serves, until } from './support/house.ts';
@@ -117,6 +118,70 @@ describe('progress', () => {
     await house.askForRebuild([balance]);
     await until(() => serves(reader, balance) === 3);
     await until(() => heard > 0);
+  });
+
+  describe('between instances whose hints go astray', () => {
+    const astray: Readonly<Record<string, (storage: ProjectionStorage) => ProjectionStorage>> = {
+      'are never said': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, tell: () => Promise.reject(new Error('the pool is exhausted')) },
+      }),
+      'hang on their way': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, tell: () => new Promise(() => undefined) },
+      }),
+      'are never heard': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, listen: () => undefined },
+      }),
+      'come late, in another order, and twice': (storage) => ({
+        ...storage,
+        signals: {
+          ...storage.signals,
+          listen: (heard, signal) => {
+            let n = 0;
+            storage.signals.listen((message) => {
+              const late = (7 * n++) % 20;
+              for (const ms of [10 * late, 300]) setTimeout(() => !signal.aborted && heard(message), ms);
+            }, signal);
+          },
+        },
+      }),
+    };
+
+    test.each(Object.entries(astray))(
+      'who waits is served, and not before it is there: they %s',
+      async (_, put) => {
+        const house = await openHouse();
+        const delays = { lazyCheckpoint: 200, poll: 20 };
+        const start = (projects: boolean) =>
+          house.start({ models: [balance], projects, delays, storage: put(house.storage()) });
+        await start(true);
+        const readers = [await start(false), await start(false)];
+        const patience = AbortSignal.timeout(25_000);
+        let heard = 0;
+        for (const { progress } of readers) progress.onAdvance(name, () => heard++);
+        for (const [n, happening] of someHistory(12, 9).entries()) {
+          await house.historian.append([happening]);
+          const head = await house.store.head();
+          heard = 0;
+          await Promise.all(
+            readers.map(async ({ progress }, which) => {
+              // One waits for what there is, the other for what is to come as well.
+              const position = at(Number(head.commit) + (which && n < 11 ? 1 : 0));
+              if (which) void wait(progress, position);
+              await wait(progress, head);
+            }),
+          );
+        }
+        async function wait(progress: ProgressHub, position: Position): Promise<void> {
+          await progress.reached(name, position, patience);
+          // Others cannot say that of what this process did not write, so it is what is stored.
+          expect((await progress.through(name)).commit).toBeGreaterThanOrEqual(position.commit);
+        }
+        await until(() => heard > 0);
+      },
+    );
   });
 
   describe('between instances, with nobody looking by itself', () => {
