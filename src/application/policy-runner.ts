@@ -21,8 +21,8 @@ import { backoff, type Timing } from './timing.ts';
 /** Where a policy has got to, kept durably, for as long as this runner is the one that may move it. */
 export interface PolicyCheckpoint {
   readonly position: Position;
-  /** Rests for so many milliseconds before it is moved to `to`, less if somebody waits for that; never rejects. */
-  rest(ms: number, to: Position, signal: AbortSignal): Promise<void>;
+  /** Rests for so many milliseconds before it is moved, less if somebody waits for that; never rejects. */
+  rest(ms: number, signal: AbortSignal): Promise<void>;
   /** Moves it; false when another runner of the same policy has taken over. */
   advance(to: Position): Promise<boolean>;
   /** Reads it again, after a failure; false as above. */
@@ -91,7 +91,7 @@ async function runOnce(options: PolicyRunnerOptions, progressed: () => void): Pr
 
   const save = async (): Promise<void> => {
     while (comparePositions(done, saved) > 0) {
-      await checkpoint.rest(Math.max(0, savedAt + checkpointEvery - timing.monotonic()), done, signal);
+      await checkpoint.rest(Math.max(0, savedAt + checkpointEvery - timing.monotonic()), signal);
       const to = done;
       savedAt = timing.monotonic();
       if (!(await checkpoint.advance(to))) throw new TakenOver();

@@ -70,6 +70,55 @@ describe('a watch', () => {
     await nothingLeft();
   });
 
+  test('is sent the same whether the feed is told what was written, or reads it', async () => {
+    /** All that was sent, to one who watches everything and one who does not. */
+    const sent = async (tellsWritten: (commit: bigint) => boolean): Promise<unknown[][]> => {
+      await start();
+      api.tables.tellsWritten = tellsWritten;
+      const all = [
+        new Watching(api.accountQuery),
+        new Watching(api.accountQuery, { members: ['m1', '💷', 'm9'] }),
+      ];
+      const see = (member: string, amount: bigint): Promise<void> =>
+        until(() =>
+          all.every(({ state }, n) => (n === 1 && member === 'm0') || state.get(member) === amount),
+        );
+      await Promise.all(all.map((watching) => watching.caughtUp()));
+      const read = api.tables.changesCalls;
+      const steps = [['m0'], ['m1', 'm0'], ['m0'], ['💷', '\uFFEE', 'm1'], [], ['m9', 'm1'], ['m0'], ['m1']];
+      for (const [n, members] of steps.entries()) {
+        const amount = BigInt(n) - 3n;
+        const rows = members.map((member) => balanceRow(member, { available_minor: amount }));
+        api.tables.commit(balance, at(11 + 2 * n), rows);
+        for (const member of members.filter((one) => one !== '\uFFEE')) await see(member, amount);
+        if (n !== 5) continue;
+        // From here on in another making.
+        api.tables.refold(balance, at(12 + 2 * n), [balanceRow('m1', { available_minor: 70n })]);
+        await see('m1', 70n);
+        await until(() => all.every(({ words }) => words.at(-1) === 'caughtUp'));
+      }
+      calls.push(api.tables.changesCalls - read);
+      const messages = all.map((watching) =>
+        watching.messages.map(({ header, event }) => [
+          header?.sequence,
+          tokens.decode(header?.positionToken ?? '')?.commit,
+          event?.$case === 'caughtUp' ? undefined : event,
+        ]),
+      );
+      for (const { call } of all) call.cancel();
+      await nothingLeft();
+      await api.close();
+      return messages;
+    };
+    const calls: number[] = [];
+    const told = await sent(() => true);
+    expect(await sent(() => false)).toEqual(told);
+    expect(await sent((commit) => commit % 4n === 1n)).toEqual(told);
+    // One was told nearly everything, one read every commit, one half of them.
+    expect(calls[0]).toBeLessThan(calls[2] ?? 0);
+    expect(calls[2]).toBeLessThan(calls[1] ?? 0);
+  });
+
   test('can be narrowed, and sees nothing else', async () => {
     await start();
     const watching = new Watching(api.accountQuery, { members: ['m1', 'm9'] });

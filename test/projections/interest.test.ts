@@ -4,6 +4,7 @@ import type { Position } from '../../src/eventstore/port.ts';
 import { Interest } from '../../src/projections/engine/interest.ts';
 
 const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
+const writes = { 'projection:balance': 3, 'projection:stock': 3 };
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Instances that hear each other, and what they were told. */
@@ -13,8 +14,13 @@ class Room {
   now = 0;
   isDown = false;
 
-  join(instance: string): { interest: Interest; wanted: string[]; moved: string[] } {
+  /** `writes`: what is written there, and how far it is. */
+  join(
+    instance: string,
+    writes: Readonly<Record<string, number>> = {},
+  ): { interest: Interest; wanted: string[]; moved: string[] } {
     const [wanted, moved] = [[], []] as [string[], string[]];
+    const positions = new Map(Object.entries(writes).map(([name, position]) => [name, at(position)]));
     const interest = new Interest({
       signals: {
         tell: async (message) => {
@@ -29,6 +35,7 @@ class Room {
       },
       instance,
       clock: () => this.now,
+      position: (name) => positions.get(name),
       wanted: (name) => wanted.push(name),
       moved: (name) => moved.push(name),
     });
@@ -43,7 +50,7 @@ class Room {
 describe('interest', () => {
   test('who writes learns who waits for what, and says when it is there, once', async () => {
     const room = new Room();
-    const [writer, waiter] = [room.join('writer'), room.join('waiter')];
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
     waiter.interest.ask('projection:balance', at(7));
     await turn();
     expect(writer.wanted).toEqual(['projection:balance']);
@@ -63,14 +70,97 @@ describe('interest', () => {
     expect(writer.interest.isWanted('projection:balance', at(6), at(7))).toBe(false);
   });
 
+  test('one who asks for what is there already is told so at once, and keeps nobody in a hurry', async () => {
+    const room = new Room();
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
+    waiter.interest.ask('projection:balance', at(3));
+    await turn();
+    expect(waiter.moved).toEqual(['projection:balance']);
+    expect(writer.wanted).toEqual([]);
+    expect(writer.interest.isFollowed('projection:balance')).toBe(false);
+    expect(writer.interest.isWanted('projection:balance', at(0), at(9))).toBe(false);
+  });
+
+  test('who writes hurries from when it is asked until it is there, or has been asked for too long ago', async () => {
+    const room = new Room();
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
+    for (const name of Object.keys(writes)) waiter.interest.ask(name, at(7));
+    await turn();
+    writer.interest.written('projection:stock', at(6));
+    const followed = (): boolean[] => Object.keys(writes).map((name) => writer.interest.isFollowed(name));
+    expect(followed()).toEqual([true, true]);
+    writer.interest.written('projection:stock', at(7));
+    expect(followed()).toEqual([true, false]);
+    room.now += 9_999;
+    expect(followed()).toEqual([true, false]);
+    room.now += 1;
+    expect(followed()).toEqual([false, false]);
+  });
+
+  test('who writes nothing remembers nobody who asks: it could never tell that they are served', async () => {
+    const room = new Room();
+    const [other, waiter] = [room.join('other'), room.join('waiter')];
+    waiter.interest.ask('projection:balance', at(7));
+    await turn();
+    expect(other.wanted).toEqual([]);
+    expect(other.interest.isWanted('projection:balance', at(6), at(7))).toBe(false);
+    expect(other.interest.isFollowed('projection:balance')).toBe(false);
+  });
+
+  test('what is asked just when the last message has gone is said too', async () => {
+    for (let steps = 0; steps < 12; steps++) {
+      const room = new Room();
+      const waiter = room.join('waiter');
+      waiter.interest.ask('projection:balance', at(7));
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      waiter.interest.ask('projection:balance', at(8));
+      await turn();
+      expect(room.said.join('\n'), `after ${steps} steps`).toContain('8/8');
+    }
+  });
+
+  test('what is heard twice, late, or from oneself changes nothing', async () => {
+    const room = new Room();
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
+    waiter.interest.ask('projection:balance', at(7));
+    await turn();
+    const [asked = ''] = room.said;
+    room.say(asked);
+    writer.interest.written('projection:balance', at(7));
+    await turn();
+    expect(waiter.moved).toEqual(['projection:balance']);
+    expect(waiter.wanted).toEqual([]);
+    expect(writer.moved).toEqual([]);
+    expect(writer.interest.isFollowed('projection:balance')).toBe(false);
+    writer.interest.written('projection:balance', at(8));
+    await turn();
+    expect(waiter.moved).toHaveLength(1);
+  });
+
+  test('who is gone hears nothing and says nothing', async () => {
+    const room = new Room();
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
+    writer.interest.close();
+    waiter.interest.ask('projection:balance', at(7));
+    await turn();
+    expect(writer.wanted).toEqual([]);
+    const said = room.said.length;
+    waiter.interest.close();
+    waiter.interest.ask('projection:balance', at(8));
+    waiter.interest.follow('projection:balance');
+    await turn();
+    expect(room.said).toHaveLength(said);
+  });
+
   test('who follows is told of every advance, for as long as it says so', async () => {
     const room = new Room();
-    const [writer, watcher] = [room.join('writer'), room.join('watcher')];
+    const [writer, watcher] = [room.join('writer', writes), room.join('watcher')];
     for (room.now = 0; room.now < 10_000; room.now += 100) watcher.interest.follow('projection:balance');
     await turn();
     // Said about once a second, however often it is asked for; and here, where no turn came between, together.
     expect(room.said).toHaveLength(1);
     expect(writer.interest.isFollowed('projection:balance')).toBe(true);
+    expect(writer.wanted).toEqual(['projection:balance']);
     for (let n = 1; n <= 3; n++) {
       writer.interest.written('projection:balance', at(n));
       await turn();
@@ -82,6 +172,16 @@ describe('interest', () => {
     await turn();
     expect(watcher.moved).toHaveLength(3);
     expect(writer.interest.isFollowed('projection:balance')).toBe(false);
+  });
+
+  test('who follows says so about once a second, however often it looks', async () => {
+    const room = new Room();
+    const watcher = room.join('watcher');
+    for (room.now = 0; room.now < 5_000; room.now += 100) {
+      watcher.interest.follow('projection:balance');
+      await turn();
+    }
+    expect(room.said).toHaveLength(5);
   });
 
   test('what is asked at once goes in one message, and so much of it that a message can hold it', async () => {
@@ -96,7 +196,7 @@ describe('interest', () => {
 
   test('what was not told because the database was away is not told later, what comes after that is', async () => {
     const room = new Room();
-    const [writer, waiter] = [room.join('writer'), room.join('waiter')];
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
     room.isDown = true;
     waiter.interest.ask('projection:balance', at(7));
     await turn();
@@ -119,7 +219,7 @@ describe('interest', () => {
     '{"from":"a","ask":[["projection:balance","not a position"]],"follow":[],"moved":[]}',
   ])('hears %s without harm', (message) => {
     const room = new Room();
-    const { interest, wanted, moved } = room.join('writer');
+    const { interest, wanted, moved } = room.join('writer', writes);
     room.say(message);
     expect([wanted, moved]).toEqual([[], []]);
     expect(interest.isWanted('projection:balance', at(0), at(99))).toBe(false);
@@ -127,7 +227,7 @@ describe('interest', () => {
 
   test('one who asked and was never answered is forgotten', async () => {
     const room = new Room();
-    const [writer, waiter] = [room.join('writer'), room.join('waiter')];
+    const [writer, waiter] = [room.join('writer', writes), room.join('waiter')];
     waiter.interest.ask('projection:balance', at(7));
     await turn();
     room.now += 10_001;

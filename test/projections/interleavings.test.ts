@@ -167,7 +167,7 @@ describe('the compare-and-set of a checkpoint', () => {
 
 describe('a swap', () => {
   const swapping = (pool: Parameters<Actor>[0]): Promise<unknown> => swap(pool, builder, building);
-  const freezing: Actor = (pool) => freeze(pool, building);
+  const freezing: Actor = (pool) => freeze(pool, builder, building);
 
   /** One serves, and nobody who was told that something is written is set back. */
   const check = async (outcome: Outcome, written: number | undefined): Promise<After> => {

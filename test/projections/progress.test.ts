@@ -4,6 +4,7 @@ import { Catalog } from '../../src/projections/engine/catalog.ts';
 import { systemTiming } from '../../src/projections/engine/edges.ts';
 import { LeasedCheckpoint } from '../../src/projections/engine/leased-checkpoint.ts';
 import { ProgressHub } from '../../src/projections/engine/progress.ts';
+import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
 import { balance } from '../../src/projections/index.ts';
 import { event } from './support/events.ts';
 import { caughtUp, type House, openHouse, serves, until } from './support/house.ts';
@@ -119,6 +120,70 @@ describe('progress', () => {
     await until(() => heard > 0);
   });
 
+  describe('between instances whose hints go astray', () => {
+    const astray: Readonly<Record<string, (storage: ProjectionStorage) => ProjectionStorage>> = {
+      'are never said': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, tell: () => Promise.reject(new Error('the pool is exhausted')) },
+      }),
+      'hang on their way': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, tell: () => new Promise(() => undefined) },
+      }),
+      'are never heard': (storage) => ({
+        ...storage,
+        signals: { ...storage.signals, listen: () => undefined },
+      }),
+      'come late, in another order, and twice': (storage) => ({
+        ...storage,
+        signals: {
+          ...storage.signals,
+          listen: (heard, signal) => {
+            let n = 0;
+            storage.signals.listen((message) => {
+              const late = (7 * n++) % 20;
+              for (const ms of [10 * late, 300]) setTimeout(() => !signal.aborted && heard(message), ms);
+            }, signal);
+          },
+        },
+      }),
+    };
+
+    test.each(Object.entries(astray))(
+      'who waits is served, and not before it is there: they %s',
+      async (_, put) => {
+        const house = await openHouse();
+        const delays = { lazyCheckpoint: 200, poll: 20 };
+        const start = (projects: boolean) =>
+          house.start({ models: [balance], projects, delays, storage: put(house.storage()) });
+        await start(true);
+        const readers = [await start(false), await start(false)];
+        const patience = AbortSignal.timeout(25_000);
+        let heard = 0;
+        for (const { progress } of readers) progress.onAdvance(name, () => heard++);
+        for (const [n, happening] of someHistory(12, 9).entries()) {
+          await house.historian.append([happening]);
+          const head = await house.store.head();
+          heard = 0;
+          await Promise.all(
+            readers.map(async ({ progress }, which) => {
+              // One waits for what there is, the other for what is to come as well.
+              const position = at(Number(head.commit) + (which && n < 11 ? 1 : 0));
+              if (which) void wait(progress, position);
+              await wait(progress, head);
+            }),
+          );
+        }
+        async function wait(progress: ProgressHub, position: Position): Promise<void> {
+          await progress.reached(name, position, patience);
+          // Others cannot say that of what this process did not write, so it is what is stored.
+          expect((await progress.through(name)).commit).toBeGreaterThanOrEqual(position.commit);
+        }
+        await until(() => heard > 0);
+      },
+    );
+  });
+
   describe('between instances, with nobody looking by itself', () => {
     const never = { poll: 3_600_000, lazyCheckpoint: 3_600_000, idle: 3_600_000 };
 
@@ -139,6 +204,24 @@ describe('progress', () => {
         });
         expect((await reader.progress.through(name)).commit).toBe(head.commit);
       }
+    });
+
+    test('one who waits elsewhere for what is there already is told so, also while others look now and then', async () => {
+      const house = await openHouse();
+      const writer = await house.start({ models: [balance], delays: never });
+      const reader = await house.start({ models: [balance], projects: false, delays: never });
+      await house.historian.append(someHistory(20, 7));
+      await caughtUp(writer, house.store, [balance]);
+      const head = await house.store.head();
+      // It has looked once, and is now to look again in an hour.
+      onTestFinished(reader.progress.onAdvance(name, () => undefined));
+      await until(() =>
+        reader.progress.reached(name, head, AbortSignal.timeout(500)).then(
+          () => true,
+          () => false,
+        ),
+      );
+      await reader.progress.reached(name, head, AbortSignal.timeout(10_000));
     });
 
     test('who listens elsewhere hears of every advance', async () => {
@@ -173,9 +256,9 @@ describe('progress', () => {
             name: 'policy:test',
             async lead(held, signal) {
               checkpoint = new LeasedCheckpoint(held, storage, progress, systemTiming);
-              await checkpoint.rest(3_600_000, at(7), signal);
+              await checkpoint.rest(3_600_000, signal);
               await checkpoint.advance(at(7));
-              await checkpoint.rest(3_600_000, at(9), signal);
+              await checkpoint.rest(3_600_000, signal);
               checkpoint.close();
             },
           },
@@ -191,6 +274,60 @@ describe('progress', () => {
         ),
       );
       expect(moves).toHaveBeenCalledOnce();
+    });
+  });
+
+  describe('who leads', () => {
+    /** A hub beside no others, and what is stored. */
+    const alone = (): { hub: ProgressHub; stored: Map<string, Position> } => {
+      const stored = new Map<string, Position>();
+      const hub = new ProgressHub({
+        storage: { positions: async () => stored },
+        signals: { tell: () => new Promise(() => undefined), listen: () => undefined },
+        instance: 'alone',
+        catalog: { checkpointOf: () => undefined, nameOf: (one) => one, onUpdate: () => () => undefined },
+        timing: systemTiming,
+        poll: 5,
+        log: () => undefined,
+      });
+      onTestFinished(() => hub.close());
+      return { hub, stored };
+    };
+
+    test('what one who leads it no more has written last is not taken for where it is for ever', async () => {
+      const { hub, stored } = alone();
+      const unlead = hub.lead(name, () => undefined);
+      hub.publish(name, at(5));
+      unlead();
+      // The write that was under way.
+      hub.publish(name, at(7));
+      stored.set(name, at(2));
+      const waiting = hub.reached(name, at(6), AbortSignal.timeout(100));
+      await expect(waiting).rejects.toThrow(/timeout/);
+    });
+
+    test('a policy does not rest while somebody waits for what it has not come to yet', async () => {
+      const { hub } = alone();
+      const held = { name: 'policy:test', position: at(1), epoch: 1n };
+      const storage = { move: async () => true, seek: async () => held };
+      const checkpoint = new LeasedCheckpoint(held, storage, hub, systemTiming);
+      const waiting = hub.reached('policy:test', at(9), new AbortController().signal);
+      const never = new AbortController().signal;
+      for (const position of [3, 6, 9]) {
+        await checkpoint.rest(3_600_000, never);
+        await checkpoint.advance(at(position));
+      }
+      await waiting;
+      const gone = new AbortController();
+      // The bell that was rung when somebody began to wait ends one rest more.
+      await checkpoint.rest(3_600_000, gone.signal);
+      let isResting = true;
+      const resting = checkpoint.rest(3_600_000, gone.signal).then(() => (isResting = false));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(isResting).toBe(true);
+      gone.abort();
+      await resting;
+      checkpoint.close();
     });
   });
 

@@ -181,7 +181,7 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
         [2, 'serving'],
       ]);
       expect(await all.made.move(1)).toBe(true);
-      expect(await all.storage.freeze(all.made.generation)).toBeUndefined();
+      expect(await all.storage.freeze(all.made.held, all.made.generation)).toBeUndefined();
       expect(await all.storage.compare(sample, all.made.generation)).toBeUndefined();
       expect(await all.made.move(2)).toBe(true);
     });
@@ -216,7 +216,7 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
       await old.move(9);
       const made = await writer(all.storage, 'a', 2);
       expect(await all.storage.swap(made.held, made.generation)).toBe('behind');
-      expect(await all.storage.freeze(made.generation)).toEqual(at(9));
+      expect(await all.storage.freeze(made.held, made.generation)).toEqual(at(9));
       expect(await old.move(10)).toBe(false);
       await made.move(9);
       expect(await all.storage.swap(made.held, made.generation)).toBe('swapped');
@@ -246,10 +246,19 @@ export function rebuildsContract(open: () => Promise<OpenedStorage>): void {
       expect(await newer.move(10)).toBe(true);
     });
 
+    test('one who was replaced stops nobody', async () => {
+      const all = await rebuilding();
+      await all.old.write(4, [put('ann', 4)]);
+      await writer(all.storage, 'a', 2);
+      expect(await all.storage.freeze(all.made.held, all.made.generation)).toBeUndefined();
+      expect(await all.old.write(5, [put('ann', 5)])).toBe(true);
+      expect(await all.storage.claim(all.old.held.name, 'a')).toMatchObject({ position: at(5) });
+    });
+
     test('one that stands still is written and claimed by nobody, for a while', async () => {
       const all = await rebuilding();
       await all.old.write(4, [put('ann', 4)]);
-      expect(await all.storage.freeze(all.made.generation)).toEqual(at(4));
+      expect(await all.storage.freeze(all.made.held, all.made.generation)).toEqual(at(4));
       expect(await all.old.write(5, [put('ann', 5)])).toBe(false);
       expect(await all.old.move(5)).toBe(false);
       expect(await all.storage.claim(all.old.held.name, 'a')).toBeUndefined();

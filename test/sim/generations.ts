@@ -81,7 +81,8 @@ export class Generations {
     return { through, rows: count, checksum, differences, examples: examples.slice(0, 10) };
   }
 
-  freeze(generation: Generation): Position | undefined {
+  freeze(held: Held, generation: Generation): Position | undefined {
+    if (!this.#database.isHeld(held)) return undefined;
     const others = this.#readBefore(generation);
     for (const other of others) {
       const stored = this.#database.checkpoint(other);

@@ -53,7 +53,12 @@ export interface RunOptions {
 }
 
 /** A mistake that is put in on purpose, to see that it is found. */
-export type PlantedBug = DatabaseBug | 'deaf';
+export type PlantedBug =
+  | DatabaseBug
+  /** Code that does not hear what should end its waiting. */
+  | 'deaf'
+  /** Whoever is told that there is something to see takes it for what they wait for, without looking. */
+  | 'credulous';
 
 /** Some of several, at least one. */
 const someOf = (scheduler: Scheduler, names: readonly string[]): string[] => {

@@ -19,6 +19,7 @@ describe('the simulation finds', () => {
     ['any-epoch', 'a database that does not compare epochs', /was moved by/],
     ['same-epoch', 'a claim that does not raise the epoch', /was moved by/],
     ['two-steps', 'a checkpoint that is moved before its rows are stored', /must be/],
+    ['credulous', 'a hint that is taken for what it hints at', /is said to have reached/],
     ['deaf', 'a bell that is not heard, and no look now and then', /without faults/],
   ])('%s: %s', async (bug, _, what) => {
     expect(await firstFound(bug)).toContainEqual(expect.stringMatching(what));

@@ -151,7 +151,7 @@ function storageOf(
     noteProgress: () => call(() => undefined),
     index: () => seldom(() => undefined),
     compare: (model, generation) => seldom(() => generations.compare(model, generation)),
-    freeze: (generation) => seldom(() => generations.freeze(generation)),
+    freeze: (held, generation) => seldom(() => generations.freeze(held, generation)),
     swap: (held, generation) => seldom(() => generations.swap(held, generation)),
     drop: (held, generation) => seldom(() => generations.drop(held, generation)),
     generations: () => call(() => database.existing()),

@@ -45,7 +45,7 @@ export function createWorld(seed: number, change: Partial<RunOptions>, bug: Plan
   const usedPolicies = options.policies ? policies : [];
   const carriedOut = new CarriedOut();
   const log = new Log('the-log', scheduler.random, options.numbering);
-  const database = new Database(() => scheduler.now, bug === 'deaf' ? undefined : bug);
+  const database = new Database(() => scheduler.now, bug === 'deaf' || bug === 'credulous' ? undefined : bug);
   const { storage, store, poll, largestBatch } = options;
   const lines: string[] = [];
   return {

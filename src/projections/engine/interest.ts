@@ -16,6 +16,8 @@ export interface InterestOptions {
   /** Tells apart who speaks. */
   readonly instance: string;
   readonly clock: () => number;
+  /** How far it has been written here; undefined: it is written elsewhere. */
+  readonly position: (name: string) => Position | undefined;
   /** Somebody elsewhere has begun to wait for it. */
   readonly wanted: (name: string) => void;
   /** It has advanced elsewhere. */
@@ -72,14 +74,15 @@ export class Interest {
     const open = asked?.filter((one) => comparePositions(one.position, position) > 0) ?? [];
     const isAnswer = open.length < (asked?.length ?? 0);
     if (isAnswer) this.#remember(name, open);
-    if (!isAnswer && !this.isFollowed(name)) return;
+    if (!isAnswer && !this.#tellsAll(name)) return;
     this.#moving.add(name);
     this.#speak();
   }
 
-  /** Whether somebody elsewhere is told of every advance of it. */
+  /** Whether somebody elsewhere waits for it, or is told of every advance. */
   isFollowed(name: string): boolean {
-    return this.#options.clock() - (this.#followed.get(name) ?? -followedFor) < followedFor;
+    const now = this.#options.clock();
+    return this.#tellsAll(name) || Boolean(this.#asked.get(name)?.some(({ at }) => now - at < askedFor));
   }
 
   /** Whether somebody elsewhere waits for a position after the first and up to the second. */
@@ -96,6 +99,11 @@ export class Interest {
     this.#stop.abort();
   }
 
+  /** Whether somebody elsewhere is told of every advance of it. */
+  #tellsAll(name: string): boolean {
+    return this.#options.clock() - (this.#followed.get(name) ?? -followedFor) < followedFor;
+  }
+
   #remember(name: string, asked: Asked[]): void {
     if (asked.length > 0) this.#asked.set(name, asked);
     else this.#asked.delete(name);
@@ -105,7 +113,7 @@ export class Interest {
   #speak(): void {
     if (this.#speaking) return;
     this.#speaking = true;
-    void this.#sayAll().finally(() => (this.#speaking = false));
+    void this.#sayAll();
   }
 
   async #sayAll(): Promise<void> {
@@ -114,10 +122,12 @@ export class Interest {
       // What is asked in the same turn goes together.
       await Promise.resolve();
       const said = { ask: this.#asking, follow: [...this.#following], moved: [...this.#moving] };
-      if (said.ask.length + said.follow.length + said.moved.length === 0) return;
+      if (said.ask.length + said.follow.length + said.moved.length === 0) break;
       [this.#asking, this.#following, this.#moving] = [[], new Set(), new Set()];
       await signals.tell(JSON.stringify({ from: instance, ...said })).catch(() => undefined);
     }
+    // In the same turn as the last look: what comes later finds nobody speaking, and speaks.
+    this.#speaking = false;
   }
 
   #hear(message: string): void {
@@ -126,11 +136,17 @@ export class Interest {
     const at = this.#options.clock();
     for (const [name, text] of heard.ask) {
       const position = parsePosition(text);
-      if (!position) continue;
-      const recent = (this.#asked.get(name) ?? []).filter((one) => at - one.at < askedFor);
-      this.#remember(name, [...recent, { position, at }]);
-      this.#options.wanted(name);
+      const written = this.#options.position(name);
+      // Only who writes something can answer, and so forget, who waits for it.
+      if (!position || !written) continue;
+      if (comparePositions(position, written) <= 0) this.#moving.add(name);
+      else {
+        const recent = (this.#asked.get(name) ?? []).filter((one) => at - one.at < askedFor);
+        this.#remember(name, [...recent, { position, at }]);
+        this.#options.wanted(name);
+      }
     }
+    if (this.#moving.size > 0) this.#speak();
     for (const name of heard.follow) {
       this.#followed.set(name, at);
       this.#options.wanted(name);

@@ -6,7 +6,7 @@ import type { Held, LeaseStorage, LineStorage } from './storage.ts';
 import type { Timing } from './timing.ts';
 
 type Storage = Pick<LeaseStorage & LineStorage, 'move' | 'seek'>;
-type Progress = Pick<ProgressHub, 'publish' | 'lead' | 'isWanted'>;
+type Progress = Pick<ProgressHub, 'publish' | 'lead' | 'isFollowed'>;
 
 export class LeasedCheckpoint {
   readonly #storage: Storage;
@@ -28,9 +28,12 @@ export class LeasedCheckpoint {
     return this.#held.position;
   }
 
-  /** Rests for so many milliseconds before a move to `to`, less if somebody waits for that or begins to. */
-  async rest(ms: number, to: Position, signal: AbortSignal): Promise<void> {
-    if (this.#progress.isWanted(this.#held.name, this.#held.position, to)) return;
+  /**
+   * Rests for so many milliseconds before a move, less if somebody waits or begins to. For whatever: how far the move
+   * will be able to go is not known when the rest begins.
+   */
+  async rest(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#progress.isFollowed(this.#held.name)) return;
     const end = (): void => this.#hurry.ring();
     signal.addEventListener('abort', end);
     if (!signal.aborted) await this.#hurry.wait(ms);

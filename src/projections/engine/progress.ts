@@ -68,6 +68,7 @@ export class ProgressHub implements Progress {
       signals: options.signals,
       instance: options.instance,
       clock: () => options.timing.monotonic(),
+      position: (name) => (this.#writers.has(name) ? (this.#published.get(name) ?? logStart) : undefined),
       wanted: (name) => this.#writers.get(name)?.(),
       moved: (name) => {
         if (!this.#writers.has(name)) this.#toLook.ring();
@@ -120,7 +121,8 @@ export class ProgressHub implements Progress {
 
   /** Called by whoever has just committed a checkpoint; `written` is asked for if somebody wants to know. */
   publish(name: string, position: Position, written?: () => Written | undefined): void {
-    this.#published.set(name, position);
+    // The last write of one who leads it no more is true now, but others may have it start over unseen from here.
+    if (this.#writers.has(name)) this.#published.set(name, position);
     this.#settle(name, position);
     this.#interest.written(name, position);
     if (this.#listeners.get(name)?.size) this.#tell(name, written?.());

@@ -106,7 +106,7 @@ export async function rebuild(generation: Generation, options: RebuildOptions): 
       return undefined;
     }
     while (goOn()) {
-      const other = await storage.freeze(generation);
+      const other = await storage.freeze(held, generation);
       if (other && comparePositions(other, held.position) > 0) await catchUp(other);
       const swapped = await storage.swap(held, generation);
       if (swapped === 'fenced') throw new Fenced(`${name} is claimed by somebody else`);

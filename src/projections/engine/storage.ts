@@ -193,10 +193,10 @@ export interface RebuildStorage {
   compare(model: ReadModel, generation: Generation): Promise<Comparison | undefined>;
   /**
    * Stops the generations of this version and of older ones that serve, for a few seconds at most: nobody writes to
-   * them or claims them. Answers how far they got; undefined if there is none. So a busy log cannot keep them from
-   * being met.
+   * them or claims them. Answers how far they got; undefined if there is none, or the checkpoint is somebody else's
+   * (as the swap that follows will say), and then nobody is stopped. So a busy log cannot keep them from being met.
    */
-  freeze(generation: Generation): Promise<Position | undefined>;
+  freeze(held: Held, generation: Generation): Promise<Position | undefined>;
   /**
    * Has the generation serve in place of the one of its version that does, if there is one, in one transaction; the
    * other is kept. 'behind': that one, or one of an older version (which has been read for want of this one) has got

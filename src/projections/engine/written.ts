@@ -2,7 +2,7 @@
  * What one write changed, as its writer knows it: what a reader of changes in the same process would find in the
  * database, without looking.
  */
-import { comparePositions, type Position } from '../../eventstore/port.ts';
+import type { Position } from '../../eventstore/port.ts';
 import type { AnyRow, Key, ReadModel } from './read-model.ts';
 import { type Generation, incarnationOf, type StoredRow } from './storage.ts';
 
@@ -13,7 +13,7 @@ export interface Written {
   readonly through: Position;
   /** See ChangePage. */
   readonly incarnation: string;
-  /** By position of their last change, then by key, as a reader finds them. */
+  /** By commit of their last change, then by key, as a reader finds them. */
   readonly rows: readonly { readonly row: AnyRow; readonly commit: bigint }[];
 }
 
@@ -32,7 +32,7 @@ export function writtenOf(
   const rows: Written['rows'][number][] = [];
   const columns = table.key.length;
   const sorted = stored.toSorted(
-    (a, b) => comparePositions(a.position, b.position) || compareKeys(a.key, b.key, columns),
+    (a, b) => Number(a.position.commit - b.position.commit) || compareKeys(a.key, b.key, columns),
   );
   for (const { row, position } of sorted) {
     if (!row) return undefined;

@@ -144,15 +144,19 @@ async function positionOf(client: pg.PoolClient, name: string): Promise<Position
   return readPosition(rows[0].position);
 }
 
-export async function freeze(pool: pg.Pool, generation: Generation): Promise<Position | undefined> {
+export async function freeze(
+  pool: pg.Pool,
+  held: Held,
+  generation: Generation,
+): Promise<Position | undefined> {
   const { rows } = await pool.query<{ position: string }>(
     `update tallyback.checkpoint c
-     set epoch = epoch + 1, owner = null, frozen_until = now() + $4 * interval '1 millisecond'
+     set epoch = epoch + 1, owner = null, frozen_until = now() + $6 * interval '1 millisecond'
      from tallyback.generation g
-     where g.model = $1 and g.version <= $2 and g.state = 'serving' and g.number <> $3
-       and c.name = 'projection:' || g.model || '/' || g.number
+     where g.model = $3 and g.version <= $4 and g.state = 'serving' and g.number <> $5
+       and c.name = 'projection:' || g.model || '/' || g.number and ${ifHeld}
      returning c.position`,
-    [generation.model, generation.version, generation.number, frozenFor],
+    [held.name, held.epoch, generation.model, generation.version, generation.number, frozenFor],
   );
   return rows
     .map(({ position }) => readPosition(position))

@@ -26,10 +26,11 @@ async function listen(
   for (let attempt = 0; !signal.aborted && !pool.ending; attempt++) {
     try {
       const client = await pool.connect();
+      const over = new AbortController();
       const ended = new Promise<void>((resolve) => {
         client.once('error', () => resolve());
         client.once('end', resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal });
       });
       try {
         client.on('notification', ({ payload }) => heard(payload ?? ''));
@@ -37,6 +38,7 @@ async function listen(
         attempt = 0;
         if (!signal.aborted) await ended;
       } finally {
+        over.abort();
         // It listens, so it is of no use to others.
         client.release(true);
       }

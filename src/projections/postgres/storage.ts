@@ -48,7 +48,7 @@ export function postgresStorage(options: PostgresStorageOptions): ProjectionStor
     noteProgress: (generation, numbers) => rebuilds.noteProgress(pool, generation, numbers),
     index: (model, generation) => rebuilds.index(pool, model, generation).catch(rejected),
     compare: (model, generation) => rebuilds.compare(pool, model, generation).catch(rejected),
-    freeze: (generation) => rebuilds.freeze(pool, generation),
+    freeze: (held, generation) => rebuilds.freeze(pool, held, generation),
     signals: postgresSignals(pool, timing),
     swap: (held, generation) => rebuilds.swap(pool, held, generation),
     drop: (held, generation) => rebuilds.drop(pool, held, generation),
