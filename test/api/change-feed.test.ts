@@ -121,6 +121,7 @@ class House {
 interface ReaderOptions {
   readonly from?: Position;
   readonly members?: readonly string[];
+  readonly currency?: string;
   readonly awaited?: Position;
   readonly scope?: string;
   readonly incarnation?: number;
@@ -145,7 +146,13 @@ class Reader {
   #isTaking = false;
 
   constructor(house: House, options: ReaderOptions = {}) {
-    const { members, from = at(house.position), awaited, incarnation = house.incarnation } = options;
+    const {
+      members,
+      from = at(house.position),
+      awaited,
+      currency,
+      incarnation = house.incarnation,
+    } = options;
     this.#house = house;
     this.#sees = (member) => members?.includes(member) ?? true;
     this.through = from;
@@ -153,7 +160,7 @@ class Reader {
     this.subscription = house.feed.subscribe({
       from: { position: from, incarnation: String(incarnation) },
       awaited,
-      filter: members ? { member: { in: members } } : {},
+      filter: { ...(members ? { member: { in: members } } : {}), ...(currency ? { currency } : {}) },
       sees: () => true,
       scope: options.scope ?? JSON.stringify(members ?? []),
       wake: () => {
@@ -316,10 +323,12 @@ describe('who follows', () => {
   test('is woken by what it watches and by nothing else, and is as far as the feed all the same', async () => {
     const house = new House();
     const reader = await follower(house, { members: ['m1'] });
-    const before = reader.wakes;
+    // All there is is in EUR.
+    const other = await follower(house, { members: ['m0'], currency: 'GBP', from: logStart });
+    const [before, others] = [reader.wakes, other.wakes];
     house.commit('m0');
     await settled();
-    expect(reader.wakes).toBe(before);
+    expect([reader.wakes, other.wakes]).toEqual([before, others]);
     reader.poke(Infinity);
     await settled();
     expect(reader.through).toEqual(at(house.position));
