@@ -325,6 +325,8 @@ describe('who follows', () => {
     const reader = await follower(house, { members: ['m1'] });
     // All there is is in EUR.
     const other = await follower(house, { members: ['m0'], currency: 'GBP', from: logStart });
+    other.poke(Infinity);
+    await settled();
     const [before, others] = [reader.wakes, other.wakes];
     house.commit('m0');
     await settled();
@@ -406,12 +408,15 @@ describe('who follows', () => {
   ])('reads the table when %s have left the memory, and follows again then', async (_, commits, rows) => {
     const house = new House();
     const [reader, other] = [await follower(house, { members: undefined }), await follower(house)];
+    house.commit('m2');
+    await settled();
     reader.pause();
+    // Missed before all that.
+    house.commit('m0');
+    await settled();
     const spy = vi.spyOn(house.tables, 'changes');
     for (let n = 0; n < commits; n++) {
-      const written = house.write(Array.from({ length: rows }, (__, m) => `r${(m + n * 7) % 5_999}`));
-      // A writer tells of few rows only.
-      house.tell(rows <= 1_024 ? [written] : undefined);
+      house.commit(...Array.from({ length: rows }, (__, m) => `r${(m + n * 7) % 5_999}`));
       await settled();
     }
     await until(() => other.shown.size === house.truth.size);
@@ -421,8 +426,14 @@ describe('who follows', () => {
     await settled();
     expect(spy.mock.calls.length).toBeGreaterThan(before);
     expect(reader.shown).toEqual(house.truth);
+    // What it had, it does not get again.
+    expect(reader.told.slice(1).flat()).not.toContain('m2');
     const followed = spy.mock.calls.length;
+    reader.pause();
     house.commit('m1');
+    house.commit('m2');
+    await settled();
+    reader.resume();
     await settled();
     expect([reader.shown, other.shown]).toEqual([house.truth, house.truth]);
     expect(spy.mock.calls.length).toBe(followed);
@@ -450,6 +461,20 @@ describe('who follows', () => {
   });
 });
 
+test('hears so also when the table made anew is not as far, and goes on before it looks', async () => {
+  const house = new House();
+  const [reader, other] = [await follower(house), await follower(house)];
+  reader.pause();
+  other.pause();
+  house.tables.refold(balance, at(5), [balanceRow('m7')]);
+  await settled();
+  for (const position of [20, 30]) house.tables.commit(balance, at(position), [balanceRow('m8')]);
+  await settled();
+  reader.resume();
+  await settled();
+  expect([reader.reset, reader.told]).toEqual([true, []]);
+});
+
 describe('who comes', () => {
   test('between two pages of one commit does not lose the second', async () => {
     const house = new House(Array.from({ length: 600 }, (_, n) => `m${n}`));
@@ -469,6 +494,46 @@ describe('who comes', () => {
     const second = await follower(house, { from: at(house.position - 1) });
     expect(second.shown).toEqual(house.truth);
     expect(second.through).toEqual(at(house.position));
+  });
+
+  test('when all left while the table was being read, too', async () => {
+    const house = new House();
+    const first = await follower(house);
+    house.hold();
+    house.write(['m0']);
+    house.tell();
+    await settled();
+    first.end();
+    house.release();
+    await settled();
+    house.write(['m1']);
+    const second = await follower(house, { from: at(house.position - 2) });
+    expect(second.shown).toEqual(house.truth);
+  });
+
+  test('and goes is not woken any more, whatever it was doing, and the last one leaves nothing running', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    try {
+      const house = new House();
+      const [stays, follows] = [await follower(house), await follower(house)];
+      const [named, reads] = [await follower(house, { members: ['m0'] }), new Reader(house)];
+      const gone = [follows, named, reads];
+      for (const one of gone) one.end();
+      const before = gone.map(({ wakes }) => wakes);
+      house.commit('m0');
+      await settled();
+      expect(stays.shown).toEqual(house.truth);
+      expect(gone.map(({ wakes }) => wakes)).toEqual(before);
+      // Waiting to read again what it could not read.
+      house.tables.failure = new Error('no database');
+      house.tell();
+      await settled();
+      expect(vi.getTimerCount()).toBe(2);
+      stays.end();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('and waits for a position is told when it is there, and is not when it has gone', async () => {
