@@ -440,6 +440,38 @@ describe('who follows', () => {
     expect([...reader.faults, ...other.faults]).toEqual([]);
   });
 
+  test('is sent to the table by a flood, for what it has not got', async () => {
+    const house = new House();
+    await follower(house);
+    house.write(['m0']);
+    const late = await follower(house);
+    const read = vi.spyOn(house.tables, 'changes');
+    house.write(Array.from({ length: 6_000 }, (_, n) => `r${n}`));
+    house.tell();
+    await until(() => late.shown.size === house.truth.size);
+    expect(late.told.flat()).not.toContain('m0');
+    // Nor does the feed keep what is too much: it is read in small pieces, for each who wants it.
+    expect(read.mock.calls.filter(([, , , limit]) => limit === 256).length).toBeGreaterThan(20);
+    expect(late.faults).toEqual([]);
+  });
+
+  test('does not find that looks at a table where nothing happened have driven it out of memory', async () => {
+    const house = new House();
+    const [reader, other] = [await follower(house), await follower(house)];
+    reader.pause();
+    house.commit('m0');
+    house.commit('m1');
+    for (let n = 0; n < 300; n++) {
+      other.poke();
+      await settled();
+    }
+    const before = house.tables.changesCalls;
+    reader.resume();
+    await settled();
+    expect(reader.told).toEqual([['m0', 'm1']]);
+    expect(house.tables.changesCalls).toBe(before);
+  });
+
   test('hears that the table was made anew, whether it waits, reads or has just come', async () => {
     const house = new House();
     const [waiting, paused] = [await follower(house), await follower(house)];

@@ -145,11 +145,32 @@ describe('the event feed', () => {
     await feeding.caughtUp();
     expect(feeding.words.indexOf('caughtUp')).toBe(feeding.words.length - 1);
     expect(feeding.events).toHaveLength(700);
+    // Without one it is not said too soon either: it takes several batches.
+    const plain = new Feeding(eventFeed);
+    await plain.caughtUp();
+    expect(plain.events).toHaveLength(700);
+    // Nothing was missed: nothing comes.
+    const again = new Feeding(eventFeed, { watch: { resumeToken: plain.token } });
+    await again.caughtUp();
+    expect(again.words).toEqual(['caughtUp']);
     const early = new Feeding(eventFeed, {
       watch: { notCaughtUpBefore: tokens.encode({ commit: 701n, prepare: 701n }) },
     });
     await until(() => early.ended !== undefined);
     expect(early.ended).toMatchObject({ code: 'OUT_OF_RANGE', reason: 'POSITION_UNKNOWN' });
+  });
+
+  test('sends what happened when it happened, whatever window is asked for', async () => {
+    const store = new MemoryEventStore();
+    const { eventFeed } = await serve(store);
+    const feeding = new Feeding(eventFeed, { watch: { conflationWindow: { seconds: 10n, nanos: 0 } } });
+    await feeding.caughtUp();
+    // With a window for each of them the time of the test would be up.
+    for (let n = 1; n <= 4; n++) {
+      await fill(store, 1);
+      await until(() => feeding.events.length === n);
+    }
+    expect(feeding.batches.map(({ length }) => length)).toEqual([1, 1, 1, 1]);
   });
 
   test('refuses a type that there is not, by its place', async () => {
