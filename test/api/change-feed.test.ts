@@ -407,7 +407,7 @@ describe('who follows', () => {
     ['commits of more rows than are kept', 1, 6_000],
   ])('reads the table when %s have left the memory, and follows again then', async (_, commits, rows) => {
     const house = new House();
-    const [reader, other] = [await follower(house, { members: undefined }), await follower(house)];
+    const [reader, other] = [await follower(house), await follower(house)];
     house.commit('m2');
     await settled();
     reader.pause();

@@ -686,6 +686,11 @@ describe('freshness', () => {
   });
 
   test('waiting has its limits', async () => {
+    const { consistency, ...wanted } = get(tokens.encode(at(50)));
+    const tooLong = { ...consistency, maxWait: { seconds: 60n, nanos: 1 } };
+    expect(
+      await refusedBy(api.accountQuery, api.accountQuery.getBalance, { ...wanted, consistency: tooLong }),
+    ).toMatchObject({ code: 'INVALID_ARGUMENT', fields: ['consistency.max_wait'] });
     const small = await startTestApi({ limits: { maxWaiters: 1 } });
     try {
       small.state.head = at(10);
