@@ -6,12 +6,18 @@ import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { positionTokens } from '../../src/application/position-token.ts';
 import { sealWith } from '../../src/application/seal.ts';
 import { openEventStoreDb } from '../../src/eventstore/eventstoredb/index.ts';
-import type { EventStore, NewEvent, SubscribeOptions } from '../../src/eventstore/port.ts';
+import {
+  type EventStore,
+  EventStoreUnavailable,
+  type NewEvent,
+  type SubscribeOptions,
+} from '../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../src/eventstore/postgres/postgres-event-store.ts';
 import { EventFeedServiceClient } from '../../src/gen/tallyback/feed/v1/event_feed_service.ts';
 import { fixtures, realServers } from '../support/eventstoredb-servers.ts';
 import { MemoryEventStore } from '../support/memory-event-store.ts';
 import { createTestDatabase } from '../support/postgres.ts';
+import { gate } from './support/bus.ts';
 import { Feeding } from './support/feeding.ts';
 import { startTestApi, type TestApi, tokens, until } from './support/server.ts';
 
@@ -119,9 +125,10 @@ describe('the event feed', () => {
         tokens.decode(last()?.header?.positionToken ?? '')?.commit === 50n,
     );
     const { token } = await feeding.stop();
-    // With the same filter, however it is written: the token is of what is wanted.
+    // With the same filter, however it is written: the token is of what is wanted, not of where it began.
     const again = new Feeding(eventFeed, {
       types: ['OrderTracked', 'StockSold', 'OrderTracked'],
+      fromBeginning: false,
       watch: { resumeToken: token },
     });
     const more = await fill(store, 4, 'StockSold');
@@ -138,11 +145,32 @@ describe('the event feed', () => {
     await feeding.caughtUp();
     expect(feeding.words.indexOf('caughtUp')).toBe(feeding.words.length - 1);
     expect(feeding.events).toHaveLength(700);
+    // Without one it is not said too soon either: it takes several batches.
+    const plain = new Feeding(eventFeed);
+    await plain.caughtUp();
+    expect(plain.events).toHaveLength(700);
+    // Nothing was missed: nothing comes.
+    const again = new Feeding(eventFeed, { watch: { resumeToken: plain.token } });
+    await again.caughtUp();
+    expect(again.words).toEqual(['caughtUp']);
     const early = new Feeding(eventFeed, {
       watch: { notCaughtUpBefore: tokens.encode({ commit: 701n, prepare: 701n }) },
     });
     await until(() => early.ended !== undefined);
     expect(early.ended).toMatchObject({ code: 'OUT_OF_RANGE', reason: 'POSITION_UNKNOWN' });
+  });
+
+  test('sends what happened when it happened, whatever window is asked for', async () => {
+    const store = new MemoryEventStore();
+    const { eventFeed } = await serve(store);
+    const feeding = new Feeding(eventFeed, { watch: { conflationWindow: { seconds: 10n, nanos: 0 } } });
+    await feeding.caughtUp();
+    // With a window for each of them the time of the test would be up.
+    for (let n = 1; n <= 4; n++) {
+      await fill(store, 1);
+      await until(() => feeding.events.length === n);
+    }
+    expect(feeding.batches.map(({ length }) => length)).toEqual([1, 1, 1, 1]);
   });
 
   test('refuses a type that there is not, by its place', async () => {
@@ -249,6 +277,37 @@ describe('the event feed', () => {
     expect(feeding.ended?.message).not.toContain('secret');
     fails = false;
     await new Feeding(eventFeed).caughtUp();
+  });
+});
+
+describe('a feed whose subscription is over', () => {
+  test.each([
+    ['ends', undefined, { code: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE' }],
+    ['is closed', new EventStoreUnavailable('closed'), { code: 'UNAVAILABLE', reason: 'STORE_UNAVAILABLE' }],
+    ['is broken', new Error('secret'), { code: 'INTERNAL' }],
+  ])('ends at once when the log %s, and its token goes on elsewhere', async (_, failure, status) => {
+    const store = new MemoryEventStore();
+    const ids = await fill(store, 3);
+    const { opened, open } = gate();
+    const { eventFeed } = await serve(store, {
+      async *subscribe() {
+        yield { events: [...store.log], through: await store.head(), caughtUp: true };
+        await opened;
+        if (failure) throw failure;
+      },
+    });
+    const feeding = new Feeding(eventFeed);
+    await feeding.caughtUp();
+    // Nothing else would wake it: its heartbeats are seldom.
+    open();
+    await until(() => feeding.ended !== undefined);
+    expect(feeding.ended).toMatchObject(status);
+    expect(feeding.ended?.message).not.toContain('secret');
+    const more = await fill(store, 2);
+    const { eventFeed: another } = await serve(store);
+    const again = new Feeding(another, { watch: { resumeToken: feeding.token } });
+    await again.caughtUp();
+    expect([...feeding.ids, ...again.ids]).toEqual([...ids, ...more]);
   });
 });
 

@@ -257,6 +257,7 @@ describe('a browser', () => {
     for (const [path, options] of [
       ['/watch/balances?members=m0&members=m1', { lastEventId }],
       [`/watch/balances?members=m0&members=m1&${stale}`, { lastEventId }],
+      [`/watch/balances?options.resume_token=stale&members=m0&members=m1`, { lastEventId }],
       [`/watch/balances?members=m0&members=m1&options.resumeToken=${token}`, {}],
     ] as const) {
       const again = browse(path, options);

@@ -2,7 +2,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { positionTrailer } from '../../src/api/errors.ts';
 import { positionTokens } from '../../src/application/position-token.ts';
-import { EventStoreUnavailable } from '../../src/eventstore/port.ts';
+import { EventStoreUnavailable, type Position } from '../../src/eventstore/port.ts';
 import { OnTimeout, ReadConsistency } from '../../src/gen/tallyback/common/v1/consistency.ts';
 import { Board, WindowLength } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
 import { DocumentKind, OrderStatus } from '../../src/gen/tallyback/order/v1/order_query_service.ts';
@@ -432,6 +432,13 @@ describe('freshness', () => {
     });
   });
 
+  test('at the latest waits for that also with a token that has been seen', async () => {
+    const asked = query(tokens.encode(at(50)), { latest: true });
+    await until(() => api.tables.waiterCount === 1);
+    api.tables.commit(balance, at(100), [balanceRow('m00', { available_minor: 7n })]);
+    expect((await asked).balance?.availableMinor).toBe(7n);
+  });
+
   test('at the latest is READ_MODEL_LAGGING when that is not reached, and STORE_UNAVAILABLE when nobody knows it', async () => {
     expect(await refusal('', { latest: true, waitMs: 20 })).toMatchObject({
       reason: 'READ_MODEL_LAGGING',
@@ -641,8 +648,11 @@ describe('freshness', () => {
       own.tables.commit(balance, at(30), [balanceRow('m00')]);
       await askAt(20);
       own.state.head = at(90);
+      // Nor has the log to be asked.
+      own.state.headFailure = new Error('no log');
       await askAt(20);
       await askAt(10);
+      own.state.headFailure = undefined;
       expect(own.tables.waiterCount).toBe(0);
       // A later token is another matter: what policies do about it may be anywhere up to the end.
       own.tables.advance('policy:order-rebate', at(25));
@@ -650,6 +660,17 @@ describe('freshness', () => {
       await until(() => own.tables.waiterCount === 1);
       own.tables.advance('projection:balance', at(90));
       await asked;
+      // So is the latest, whatever token comes with it.
+      own.state.head = at(95);
+      own.tables.advance('policy:order-rebate', at(95));
+      const latest = answered(
+        own.accountQuery,
+        own.accountQuery.getBalance,
+        get(tokens.encode(at(20)), { effects: true, latest: true }),
+      );
+      await until(() => own.tables.waiterCount === 1);
+      own.tables.advance('projection:balance', at(95));
+      await latest;
     } finally {
       await own.close();
     }
@@ -665,6 +686,11 @@ describe('freshness', () => {
   });
 
   test('waiting has its limits', async () => {
+    const { consistency, ...wanted } = get(tokens.encode(at(50)));
+    const tooLong = { ...consistency, maxWait: { seconds: 60n, nanos: 1 } };
+    expect(
+      await refusedBy(api.accountQuery, api.accountQuery.getBalance, { ...wanted, consistency: tooLong }),
+    ).toMatchObject({ code: 'INVALID_ARGUMENT', fields: ['consistency.max_wait'] });
     const small = await startTestApi({ limits: { maxWaiters: 1 } });
     try {
       small.state.head = at(10);
@@ -686,16 +712,80 @@ describe('freshness', () => {
         types: ['ErrorInfo', 'QuotaFailure', 'RetryInfo'],
       });
       await waiting;
+      // The place is free again.
+      expect(
+        await refusedBy(
+          small.accountQuery,
+          small.accountQuery.getBalance,
+          get(tokens.encode(at(9)), { waitMs: 20 }),
+        ),
+      ).toMatchObject({ reason: 'READ_MODEL_LAGGING' });
     } finally {
       await small.close();
     }
   });
 
+  test('including effects waits for what policies write while they are waited for', async () => {
+    const own = await startTestApi();
+    try {
+      own.state.head = at(50);
+      own.tables.advance('policy:order-rebate', at(40));
+      own.tables.commit(balance, at(50), [balanceRow('m00')]);
+      const asked = answered(
+        own.accountQuery,
+        own.accountQuery.getBalance,
+        get(tokens.encode(at(45)), { effects: true }),
+      );
+      await until(() => own.tables.waiterCount === 1);
+      // What it did about 45 is at 70.
+      own.state.head = at(70);
+      own.tables.advance('policy:order-rebate', at(45));
+      await until(() => own.tables.waiterCount === 1);
+      own.tables.commit(balance, at(70), [balanceRow('m00', { available_minor: 7n })]);
+      expect((await asked).balance?.availableMinor).toBe(7n);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test('that was reached without a word is seen when the time is over', async () => {
+    const own = await startTestApi();
+    try {
+      own.state.head = at(60);
+      own.tables.commit(balance, at(50), [balanceRow('m00')]);
+      // As if the notification had been lost.
+      const waiting: AbortSignal[] = [];
+      const reached = (_: string, __: Position, signal: AbortSignal) =>
+        new Promise<void>((___, reject) => {
+          waiting.push(signal);
+          signal.addEventListener('abort', () => reject(new Error('aborted')));
+        });
+      Object.assign(own.tables.progress, { reached });
+      const asked = answered(
+        own.accountQuery,
+        own.accountQuery.getBalance,
+        get(tokens.encode(at(60)), { waitMs: 300 }),
+      );
+      await until(() => waiting.length === 1);
+      own.tables.commit(balance, at(60), [balanceRow('m00', { available_minor: 7n })]);
+      expect(await asked).toMatchObject({ balance: { availableMinor: 7n }, read: { stale: false } });
+    } finally {
+      await own.close();
+    }
+  });
+
   test('a client that goes away waits no more', async () => {
-    const call = api.accountQuery.getBalance(get(tokens.encode(at(60))), () => undefined);
-    await until(() => api.tables.waiterCount === 1);
-    call.cancel();
-    await until(() => api.tables.waiterCount === 0);
+    const read = vi.spyOn(api.tables, 'get');
+    for (const stale of [false, true]) {
+      const call = api.accountQuery.getBalance(get(tokens.encode(at(60)), { stale }), () => undefined);
+      await until(() => api.tables.waiterCount === 1);
+      call.cancel();
+      await until(() => api.tables.waiterCount === 0);
+    }
+    // Nor is anything read for it, stale or not.
+    await query('');
+    expect(read).toHaveBeenCalledTimes(1);
+    read.mockRestore();
     expect(api.log).not.toContain('aborted');
   });
 });

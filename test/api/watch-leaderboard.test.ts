@@ -7,8 +7,10 @@ import {
   GetLeaderboardRequest,
   type LeaderboardRow,
 } from '../../src/gen/tallyback/figures/v1/figures_query_service.ts';
+import { Ranking, SharedRanking } from '../../src/api/watch/leaderboard/ranking.ts';
 import { leaderboard } from '../../src/projections/leaderboard/leaderboard.ts';
 import { BoardWatch } from './support/board.ts';
+import { gate } from './support/bus.ts';
 import { leaderRow } from './support/rows.ts';
 import { answered, startTestApi, type TestApi, tokens, until } from './support/server.ts';
 import { at } from './support/tables.ts';
@@ -188,13 +190,72 @@ describe('a watch of a leaderboard', () => {
     const watch = new BoardWatch(api.figuresQuery);
     await watch.caughtUp();
     const before = api.tables.listCalls;
+    const said = watch.words.length;
     // More than is kept in memory: the feed sends its followers to the database, where this is many pages.
-    commit(20, ...Array.from({ length: 5_000 }, (_, n) => leaderRow(`m${n}`, BigInt(1_000 + n))));
-    await until(() => watch.rows[0]?.subject === 'm4999');
+    commit(20, ...Array.from({ length: 6_000 }, (_, n) => leaderRow(`m${n}`, BigInt(1_000 + n))));
+    await until(() => watch.rows[0]?.subject === 'm5999');
     expect(api.tables.listCalls - before).toBeLessThanOrEqual(2);
     commit(21, leaderRow('ann', 10_000n));
     await until(() => watch.rows[0]?.subject === 'ann');
     expect(watch.rows).toHaveLength(10);
+    // What is left of the flood nobody reads: another board's changes are of no interest again.
+    const asked = api.tables.listCalls;
+    for (const position of [22, 23, 24]) {
+      commit(position, leaderRow('zoe', 1n, { merchant: 'elsewhere' }));
+      await delay(5);
+    }
+    expect(api.tables.listCalls).toBe(asked);
+    // Nothing of what was sent was out of date.
+    expect(new Set(watch.words.slice(said))).toEqual(new Set(['changes']));
+    await watch.stop();
+    await nothingLeft();
+  });
+
+  test('waits for the token it is given', async () => {
+    await start();
+    const watch = new BoardWatch(api.figuresQuery, { atLeast: tokens.encode(at(20)) });
+    await until(() => api.tables.waiterCount === 1);
+    expect(watch.words).toEqual([]);
+    commit(20, leaderRow('eve', 99n));
+    await watch.caughtUp();
+    expect(watch.places[0]).toBe('1 eve 99');
+    expect(positionsOf(watch)[2]).toBe(20n);
+  });
+
+  test('begins again although what woke it was still of the read model as it was before', async () => {
+    await start();
+    const watch = new BoardWatch(api.figuresQuery);
+    await watch.caughtUp();
+    api.tables.tellsWritten = () => true;
+    commit(11, leaderRow('ann', 80n));
+    // Before anybody looks, and nobody is told of it.
+    api.tables.deaf = true;
+    api.tables.refold(leaderboard, at(12), [leaderRow('eve', 3n)]);
+    await until(() => watch.words.includes('reset'));
+    await until(() => watch.places.length === 1);
+    expect(watch.places).toEqual(['1 eve 3']);
+  });
+
+  test('never has a token that is behind one it had', async () => {
+    await start({ heartbeatMs: 40 });
+    const watch = new BoardWatch(api.figuresQuery);
+    await watch.caughtUp();
+    api.tables.tellsWritten = () => true;
+    commit(11, leaderRow('ann', 79n));
+    await until(() => watch.rows[0]?.score === 79n);
+    commit(12, leaderRow('ann', 80n));
+    // The answer is as far as this, which the feed has not heard of, and cannot read yet.
+    api.tables.deaf = true;
+    commit(13, leaderRow('zoe', 1n, { merchant: 'elsewhere' }));
+    const { opened, open } = gate();
+    api.tables.held = opened;
+    await until(() => watch.rows[0]?.score === 80n);
+    const before = watch.words.length;
+    await until(() => watch.words.slice(before).filter((word) => word === 'heartbeat').length > 2);
+    open();
+    const positions = positionsOf(watch).filter((position) => position !== undefined);
+    expect(positions).toContain(13n);
+    expect(positions).toEqual(positions.toSorted((a, b) => Number(a - b)));
   });
 
   test('of a client that does not read costs nothing more, and shows what is there when it reads again', async () => {
@@ -238,6 +299,77 @@ describe('a watch of a leaderboard', () => {
     }
     expect(slow.ended.code).toBe('RESOURCE_EXHAUSTED');
     await nothingLeft();
+  });
+});
+
+describe('answers that are shared', () => {
+  /** Each is given when it is let through, as of when it was asked for. */
+  function shared() {
+    const asked: { answer(): void; fail(): void }[] = [];
+    const state = { position: 10, incarnation: '1' };
+    const ranking = new SharedRanking(() => {
+      const moment = { position: at(state.position), incarnation: state.incarnation };
+      return new Promise((resolve, reject) => {
+        asked.push({
+          answer: () => resolve(new Ranking([], moment)),
+          fail: () => reject(new Error('no database')),
+        });
+      });
+    });
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    return { ranking, asked, state, turn };
+  }
+
+  test('are asked for after who wants them came, once for all who came meanwhile', async () => {
+    const { ranking, asked, state, turn } = shared();
+    const first = ranking.fresh();
+    await turn();
+    // What is under way may not have it.
+    state.position = 11;
+    const others = [ranking.fresh(), ranking.fresh()];
+    await turn();
+    expect(asked).toHaveLength(1);
+    asked[0]?.answer();
+    await turn();
+    asked[1]?.answer();
+    expect((await first).through).toEqual(at(10));
+    for (const other of others) expect((await other).through).toEqual(at(11));
+    expect(asked).toHaveLength(2);
+  });
+
+  test('are not missed for the failure of one that was under way', async () => {
+    const { ranking, asked, turn } = shared();
+    const first = ranking.fresh();
+    await turn();
+    const second = ranking.fresh();
+    asked[0]?.fail();
+    await expect(first).rejects.toThrow('no database');
+    await turn();
+    asked[1]?.answer();
+    expect((await second).through).toEqual(at(10));
+  });
+
+  test('are taken from memory, or from one under way, only if everything up to the position is in', async () => {
+    const { ranking, asked, state, turn } = shared();
+    const under = ranking.fresh();
+    await turn();
+    state.position = 12;
+    const wanted = ranking.atLeast({ position: at(12), incarnation: '1' });
+    const early = ranking.atLeast({ position: at(10), incarnation: '1' });
+    asked[0]?.answer();
+    await turn();
+    asked[1]?.answer();
+    expect(await early).toBe(await under);
+    expect((await wanted).through).toEqual(at(12));
+    expect(await ranking.atLeast({ position: at(11), incarnation: '1' })).toBe(await wanted);
+    expect(asked).toHaveLength(2);
+    // Of another making, and not as far.
+    state.position = 9;
+    state.incarnation = '2';
+    const anew = ranking.atLeast({ position: at(9), incarnation: '2' });
+    await turn();
+    asked[2]?.answer();
+    expect(await anew).toMatchObject({ incarnation: '2', through: at(9) });
   });
 });
 

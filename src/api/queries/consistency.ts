@@ -13,7 +13,6 @@ import { ApiError, invalidArgument, quotaFailure, retryAfter } from '../errors.t
 import { LogEnd } from './log-end.ts';
 
 const defaultWaitMs = 5_000;
-const longestWaitMs = 60_000;
 /** Left of the call's deadline, so that the client gets an answer that says more than DEADLINE_EXCEEDED. */
 const answerMs = 50;
 /** The event log is given so long to say where it ends, also where less is to be waited for read models. */
@@ -105,7 +104,7 @@ export function freshness(
     const asked = consistency?.maxWait;
     const wish = asked ? Number(asked.seconds) * 1_000 + asked.nanos / 1_000_000 : defaultWaitMs;
     const left = Math.max(0, call.deadline - clock().getTime() - answerMs);
-    const waitMs = Math.min(wish, longestWaitMs, left);
+    const waitMs = Math.min(wish, left);
 
     const given = new AbortController();
     const end = (): void => given.abort(call.signal.reason);

@@ -26,7 +26,7 @@ import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import type { WatchCounts } from './counts.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
-import { matcher } from './matches.ts';
+import { comparable, matcher } from './matches.ts';
 import { type Changes, OtherIncarnation, type SubscribeOptions, type Subscription } from './watched.ts';
 
 const pageRows = 1_024;
@@ -279,29 +279,26 @@ export class ChangeFeed<C extends Columns> {
 
   #look(): void {
     this.#again = true;
-    if (this.#reading) return;
-    this.#reading = true;
-    void this.#lookUntilDone().finally(() => {
-      this.#reading = false;
-      if (this.#again && this.#subscribers.size > 0) this.#look();
-    });
+    if (!this.#reading) void this.#lookUntilDone();
   }
 
   async #lookUntilDone(): Promise<void> {
+    this.#reading = true;
     try {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
         this.#lookedAt = this.#parts.clock().getTime();
-        const [tip, incarnation] = [this.#tip, this.#incarnation];
+        const tip = this.#tip;
         await this.#read();
-        if (this.#incarnation !== incarnation) this.#wake(this.#subscribers);
-        else if (this.#tip !== tip) this.#wakeThoseWhoWait();
+        if (this.#tip !== tip) this.#wakeThoseWhoWait();
       }
     } catch (error) {
       this.#again = false;
       this.#parts.log(`changes of ${this.#model.name} cannot be read: ${String(error)}`);
       clearTimeout(this.#retry);
       if (this.#subscribers.size > 0) this.#retry = setTimeout(() => this.#look(), retryMs);
+    } finally {
+      this.#reading = false;
     }
   }
 
@@ -398,10 +395,7 @@ function latestOf<C extends Columns>(
     for (const [n, row] of rows.entries()) {
       if ((commits[n] ?? 0n) <= position.commit) continue;
       const values: Readonly<Record<string, unknown>> = row;
-      const key = model.table.key.map((column) => {
-        const value = values[column];
-        return value instanceof Date ? value.getTime() : String(value);
-      });
+      const key = model.table.key.map((column) => String(comparable(values[column])));
       const name = JSON.stringify(key);
       // Deleted first, so that rows stay in order of their last change.
       latest.delete(name);

@@ -129,11 +129,12 @@ function watchedRanking({ ranking, subscribe, through }: RankingParts): Watched 
         if (now.incarnation !== incarnation) throw new OtherIncarnation(leaderboard.name);
         const events = now.since(sent);
         sent = now;
-        if (!taken.more) return { events, through: now.through };
-        // The rest of a flood is in the answer already: go on behind it.
-        changes.end();
-        changes = subscribe({ ...options, from: momentOf(now) });
-        return { events, through: now.through, more: 'now' };
+        if (taken.more) {
+          // The rest of a flood is in the answer already: go on behind it.
+          changes.end();
+          changes = subscribe({ ...options, from: momentOf(now) });
+        }
+        return { events, through: now.through };
       }
 
       return {

@@ -1,0 +1,114 @@
+/** Turns and places: whoever goes away while it waits, or when its turn comes, keeps nobody else out. */
+import { expect, test } from 'vitest';
+import { defaultLimits } from '../../src/api/limits.ts';
+import { Places } from '../../src/api/watch/places.ts';
+import { Semaphore } from '../../src/api/watch/semaphore.ts';
+import { watch } from '../../src/api/watch/watch.ts';
+import { resumeTokens } from '../../src/api/watch/resume-token.ts';
+import { Stamps } from '../../src/api/watch/stamps.ts';
+import { sealWith } from '../../src/application/seal.ts';
+import { gate } from './support/bus.ts';
+import { tokens } from './support/server.ts';
+
+const forever = new AbortController().signal;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('turns are taken in the order in which they were asked for', async () => {
+  const semaphore = new Semaphore(2);
+  const inside: number[] = [];
+  const leaving = new Map<number, () => void>();
+  for (let n = 0; n < 5; n++) {
+    void semaphore.enter(forever).then((leave) => {
+      inside.push(n);
+      leaving.set(n, leave);
+    });
+  }
+  await turn();
+  expect(inside).toEqual([0, 1]);
+  leaving.get(1)?.();
+  // Once is enough, and twice no more.
+  leaving.get(1)?.();
+  await turn();
+  expect(inside).toEqual([0, 1, 2]);
+  leaving.get(0)?.();
+  leaving.get(2)?.();
+  await turn();
+  expect(inside).toEqual([0, 1, 2, 3, 4]);
+});
+
+test('who goes away while it waits for its turn lets the next one in', async () => {
+  const semaphore = new Semaphore(1);
+  const leave = await semaphore.enter(forever);
+  const gone = new AbortController();
+  const waiting = semaphore.enter(gone.signal);
+  const next = semaphore.enter(forever);
+  gone.abort(new Error('gone'));
+  await expect(waiting).rejects.toThrow('gone');
+  leave();
+  const leaveNext = await next;
+  leaveNext();
+  // Who has gone before it came does not get in at all.
+  await expect(semaphore.enter(gone.signal)).rejects.toThrow('gone');
+  (await semaphore.enter(forever))();
+});
+
+test('who goes in the moment its turn comes has nothing read for it, and gives the turn back', async () => {
+  const gone = new AbortController();
+  const did: string[] = [];
+  const resume = resumeTokens(sealWith(Buffer.from('key'), 'store'), 'test');
+  const ended = watch(
+    {
+      stamps: new Stamps({ tokens, resumeTokens: resume, clock: () => new Date(0) }),
+      limits: defaultLimits,
+    },
+    {
+      scope: 'test',
+      settings: {
+        resumeFrom: undefined,
+        changesOnly: false,
+        notCaughtUpBefore: undefined,
+        conflationMs: 0,
+        heartbeatMs: 10_000,
+        failOnReset: false,
+      },
+      watched: {
+        begin: async () => undefined,
+        turn: async () => {
+          gone.abort(new Error('gone'));
+          return () => did.push('left');
+        },
+        snapshot: () => {
+          did.push('read');
+          return Promise.reject(new Error('nobody wants it'));
+        },
+        subscribe: () => {
+          throw new Error('nobody follows');
+        },
+      },
+    },
+    { signal: gone.signal, write: () => true, room: () => Promise.resolve(), cutOff: () => undefined },
+  );
+  await expect(ended).rejects.toThrow('gone');
+  expect(did).toEqual(['left']);
+});
+
+test('a place is given back however the work ends, and to all: one client keeps no other out', async () => {
+  const places = new Places({ maxWatches: 3, maxWatchesPerClient: 2 });
+  const { opened, open } = gate();
+  const refusal = (client: string) => places.in(client, async () => undefined);
+  const [one, two] = [places.in('ann', () => opened), places.in('ann', () => opened)];
+  await expect(refusal('ann')).rejects.toMatchObject({ reason: 'TOO_MANY_WATCHES' });
+  const failing = places.in('bob', async () => {
+    await opened;
+    throw new Error('broken');
+  });
+  await expect(refusal('cid')).rejects.toMatchObject({ reason: 'TOO_MANY_WATCHES' });
+  open();
+  await Promise.all([one, two, expect(failing).rejects.toThrow('broken')]);
+  // All three are free again, and what was refused has taken none.
+  const { opened: again, open: end } = gate();
+  const all = ['ann', 'ann', 'bob'].map((client) => places.in(client, () => again));
+  await expect(refusal('cid')).rejects.toMatchObject({ reason: 'TOO_MANY_WATCHES' });
+  end();
+  await Promise.all(all);
+});
