@@ -1,6 +1,7 @@
 /** The change feed by itself: whoever reports a change, in whatever order, all who watch get what is true. */
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { WatchCounts } from '../../src/api/watch/counts.ts';
 import { ChangeEncoder } from '../../src/api/watch/change-encoder.ts';
 import { ChangeFeed } from '../../src/api/watch/change-feed.ts';
 import { OtherIncarnation, type Subscription } from '../../src/api/watch/watched.ts';
@@ -45,6 +46,7 @@ class House {
       progress: tables.progress,
       head: () => tables.progress.through(name),
       clock: () => new Date(this.now),
+      counts: new WatchCounts(),
       lagMs: 3_600_000,
       log: (line) => this.log.push(line),
     });

@@ -40,7 +40,7 @@ afterEach(async () => {
 async function start(
   {
     origin,
-    limits: { ...limits },
+    limits,
     ...overrides
   }: NonNullable<Parameters<typeof startTestApi>[0]> & { origin?: string } = {},
   members = 3,

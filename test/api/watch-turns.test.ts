@@ -1,6 +1,7 @@
 /** Turns and places: whoever goes away while it waits, or when its turn comes, keeps nobody else out. */
 import { expect, test } from 'vitest';
 import { defaultLimits } from '../../src/api/limits.ts';
+import { WatchCounts } from '../../src/api/watch/counts.ts';
 import { Places } from '../../src/api/watch/places.ts';
 import { Semaphore } from '../../src/api/watch/semaphore.ts';
 import { watch } from '../../src/api/watch/watch.ts';
@@ -60,6 +61,7 @@ test('who goes in the moment its turn comes has nothing read for it, and gives t
     {
       stamps: new Stamps({ tokens, resumeTokens: resume, clock: () => new Date(0) }),
       limits: defaultLimits,
+      counts: new WatchCounts(),
     },
     {
       scope: 'test',
