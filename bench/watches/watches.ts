@@ -14,7 +14,8 @@ const parts: Readonly<Record<string, () => Promise<Result[]>>> = {
       { perSecond: 1_000, kinds: ['direct'] },
     ]),
   'fan-out': () => fanOut(5, 50),
-  idle: () => idle(2, 10_000),
+  // With those that are open before, as many as a server takes.
+  idle: () => idle(2, 9_900),
   stalled: () => stalled(3, 5, 20),
 };
 
