@@ -16,7 +16,7 @@ const parts: Readonly<Record<string, () => Promise<Result[]>>> = {
   'fan-out': () => fanOut(5, 50),
   // With those that are open before, as many as a server takes.
   idle: () => idle(2, 9_900),
-  stalled: () => stalled(3, 5, 20),
+  stalled: () => stalled(5, 5, 20),
 };
 
 export async function watches(): Promise<Result[]> {
