@@ -3,6 +3,7 @@
  * get the same one, so a change that many watch costs one, not one for each of them.
  */
 import type { PositionTokens } from '../../application/position-token.ts';
+import { comparePositions } from '../../eventstore/port.ts';
 import * as messages from './messages.ts';
 import type { Moment, ResumeTokens } from './resume-token.ts';
 
@@ -12,9 +13,16 @@ export interface StampsParts {
   readonly clock: () => Date;
 }
 
+interface Stamp {
+  readonly scope: string;
+  readonly through: Moment | undefined;
+  readonly time: number;
+  readonly bytes: Uint8Array;
+}
+
 export class Stamps {
   readonly #parts: StampsParts;
-  #last: { readonly name: string; readonly time: number; readonly stamp: Uint8Array } | undefined;
+  #last: Stamp | undefined;
 
   constructor(parts: StampsParts) {
     this.#parts = parts;
@@ -25,12 +33,17 @@ export class Stamps {
     const { tokens, resumeTokens, clock } = this.#parts;
     const serverTime = clock();
     const time = serverTime.getTime();
-    // It names scope, making and position.
-    const name = through ? resumeTokens.encode(scope, through) : '';
-    if (this.#last?.name !== name || this.#last.time !== time) {
-      const positionToken = through ? tokens.encode(through.position) : '';
-      this.#last = { name, time, stamp: messages.stamp({ positionToken, resumeToken: name, serverTime }) };
-    }
-    return this.#last.stamp;
+    const last = this.#last;
+    if (last?.time === time && last.scope === scope && isSame(last.through, through)) return last.bytes;
+    const positionToken = through ? tokens.encode(through.position) : '';
+    const resumeToken = through ? resumeTokens.encode(scope, through) : '';
+    const bytes = messages.stamp({ positionToken, resumeToken, serverTime });
+    this.#last = { scope, through, time, bytes };
+    return bytes;
   }
+}
+
+function isSame(a: Moment | undefined, b: Moment | undefined): boolean {
+  if (!a || !b) return a === b;
+  return a.incarnation === b.incarnation && comparePositions(a.position, b.position) === 0;
 }
