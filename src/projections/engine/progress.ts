@@ -115,6 +115,7 @@ export class ProgressHub implements Progress {
     // Wrapped, so that the same function may listen twice.
     const listener: Listener = (written) => callback(written);
     setOf(this.#listeners, name).add(listener);
+    this.#writers.get(name)?.();
     this.#startPolling();
     return () => void this.#listeners.get(name)?.delete(listener);
   }

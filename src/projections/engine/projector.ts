@@ -167,10 +167,20 @@ export class Projector implements Duty {
       isWanted: (after, upTo) => serves() && progress.isWanted(name, after, upTo),
       isFollowed: () => serves() && progress.isFollowed(name),
       lead: (wake) => {
-        if (!serves()) return () => undefined;
-        const unlead = progress.lead(name, wake);
-        progress.publish(name, how.held.position);
-        return unlead;
+        let unlead: (() => void) | undefined;
+        // It may come to serve, or to serve no more, while it is followed.
+        const look = (): void => {
+          if (serves() === (unlead !== undefined)) return;
+          unlead?.();
+          unlead = unlead ? undefined : progress.lead(name, wake);
+          if (unlead) progress.publish(name, this.#status.position);
+        };
+        look();
+        const stopLooking = catalog.onUpdate(look);
+        return () => {
+          stopLooking();
+          unlead?.();
+        };
       },
       committed: (after, through, rows) => {
         this.#failures = 0;
