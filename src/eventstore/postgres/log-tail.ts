@@ -2,7 +2,8 @@
  * The end of the log as this process knows it, shared by all its subscribers.
  *
  * Positions are dense and follow commit order, so "contiguous" proves "complete". Events come in two ways:
- *   own appends  right after their commit, without a read, if they begin at last + 1
+ *   own appends  right after their commit (followers hear of it a turn later), without a read, if they begin at
+ *                last + 1
  *   refresh      a read of what lies behind `last`: when own appends leave a gap (another process was
  *                faster), on a hint from another process, on a poll, on a subscriber's request
  * Both may overlap; what the ring has already passed is ignored. So nothing is ever skipped or reordered.
