@@ -26,26 +26,14 @@ import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import type { WatchCounts } from './counts.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
-import { comparable, matcher } from './matches.ts';
+import { matcher } from './matches.ts';
+import { type Changed, keptRows, Segments } from './segments.ts';
 import { type Changes, OtherIncarnation, type SubscribeOptions, type Subscription } from './watched.ts';
 
 const pageRows = 1_024;
-/** Rows kept in memory, and so the most that one commit may change and still be served from there. */
-const keptRows = 4_096;
-const keptSegments = 256;
 const retryMs = 1_000;
 /** Rows read from the database for one subscriber at a time. */
 const catchUpRows = 256;
-
-interface Segment<C extends Columns> {
-  readonly after: Position;
-  readonly through: Position;
-  readonly rows: readonly RowOf<C>[];
-  /** Of each row, when it changed. */
-  readonly commits: readonly bigint[];
-  /** Events by scope, for filters that several have. */
-  readonly encoded: Map<string, readonly Uint8Array[]>;
-}
 
 export interface FeedOptions<C extends Columns> extends SubscribeOptions {
   /** On columns that never change in a row. */
@@ -86,10 +74,7 @@ export class ChangeFeed<C extends Columns> {
   readonly #awaiting = new Set<Subscriber<C>>();
   /** How many have each scope. */
   readonly #scopes = new Map<string, number>();
-  #segments: Segment<C>[] = [];
-  #rows = 0;
-  /** Where the segments end; undefined before the first look. */
-  #tip: Position | undefined;
+  readonly #segments: Segments<C>;
   /** Of what the segments tell. */
   #incarnation: string | undefined;
   #reading = false;
@@ -102,6 +87,7 @@ export class ChangeFeed<C extends Columns> {
     this.#model = model;
     this.#encoder = encoder;
     this.#parts = parts;
+    this.#segments = new Segments(model);
     this.#lag = new Lag({
       head: parts.head,
       through: () => parts.progress.through(checkpointName(model)),
@@ -146,7 +132,7 @@ export class ChangeFeed<C extends Columns> {
       this.#unlisten = this.#parts.progress.onAdvance(name, (written) => this.#advanced(written));
       this.#lag.start();
     }
-    if (!this.#tip) this.#look();
+    if (!this.#segments.tip) this.#look();
   }
 
   #leave(subscriber: Subscriber<C>): void {
@@ -167,13 +153,7 @@ export class ChangeFeed<C extends Columns> {
     this.#unlisten = undefined;
     clearTimeout(this.#retry);
     this.#lag.stop();
-    this.#forget(undefined);
-  }
-
-  #forget(tip: Position | undefined): void {
-    this.#segments = [];
-    this.#rows = 0;
-    this.#tip = tip;
+    this.#segments.restart(undefined);
   }
 
   #take(subscriber: Subscriber<C>): Promise<Changes> | Changes {
@@ -206,14 +186,15 @@ export class ChangeFeed<C extends Columns> {
 
   /** A follower is as far as the feed, or as the snapshot that it comes from. */
   #farthest({ cursor: { position } }: Subscriber<C>): Position {
-    return this.#tip ? later(this.#tip, position) : position;
+    return this.#segments.tip ? later(this.#segments.tip, position) : position;
   }
 
   /** From the database's changes to the feed's, if its cursor is there. */
   #join(subscriber: Subscriber<C>): Changes | undefined {
     const { cursor, from } = subscriber;
-    if (!this.#tip || cursor.key !== undefined || this.#incarnation !== from.incarnation) return undefined;
-    const isAhead = comparePositions(cursor.position, this.#tip) >= 0;
+    if (!this.#segments.tip || cursor.key !== undefined || this.#incarnation !== from.incarnation)
+      return undefined;
+    const isAhead = comparePositions(cursor.position, this.#segments.tip) >= 0;
     const events = isAhead ? [] : this.#recent(subscriber, cursor.position);
     if (!events) return undefined;
     subscriber.following = true;
@@ -234,26 +215,21 @@ export class ChangeFeed<C extends Columns> {
 
   /** What matches and lies after a position, if all of that is in memory. */
   #recent(subscriber: Subscriber<C>, position: Position): readonly Uint8Array[] | undefined {
-    // From the end: nearly all want the last one.
-    const first = 1 + this.#segments.findLastIndex(({ through }) => comparePositions(through, position) <= 0);
-    const oldest = this.#segments[first];
-    if (!oldest || comparePositions(oldest.after, position) > 0) return undefined;
+    const recent = this.#segments.since(position);
+    if (!recent) return undefined;
     const { matches, sees, scope } = subscriber;
-    const isWhole = comparePositions(oldest.after, position) === 0;
-    if (first < this.#segments.length - 1 || !isWhole) {
-      const rows = latestOf(this.#model, this.#segments.slice(first), position);
-      return this.#encoder.encode(rows.filter(matches), sees);
-    }
-    const known = oldest.encoded.get(scope);
+    if ('rows' in recent) return this.#encoder.encode(recent.rows.filter(matches), sees);
+    const { rows, encoded } = recent.segment;
+    const known = encoded.get(scope);
     if (known) return known;
-    const events = this.#encoder.encode(oldest.rows.filter(matches), sees);
-    if ((this.#scopes.get(scope) ?? 0) > 1) oldest.encoded.set(scope, events);
+    const events = this.#encoder.encode(rows.filter(matches), sees);
+    if ((this.#scopes.get(scope) ?? 0) > 1) encoded.set(scope, events);
     return events;
   }
 
   /** What this process has written itself need not be read: if it goes on where the segments end, they grow by it. */
   #advanced(written: readonly Written[] | undefined): void {
-    let tip = this.#tip;
+    let tip = this.#segments.tip;
     const fits = (one: Written): boolean => {
       const follows = tip !== undefined && comparePositions(one.after, tip) === 0;
       tip = one.through;
@@ -271,7 +247,6 @@ export class ChangeFeed<C extends Columns> {
         // The declaration of the read model that wrote them is the one of the feed.
         rows: rows.map(({ row }) => row as RowOf<C>),
         commits: rows.map(({ commit }) => commit),
-        encoded: new Map(),
       });
     }
     this.#wakeThoseWhoWait();
@@ -288,9 +263,9 @@ export class ChangeFeed<C extends Columns> {
       while (this.#again && this.#subscribers.size > 0) {
         this.#again = false;
         this.#lookedAt = this.#parts.clock().getTime();
-        const tip = this.#tip;
+        const tip = this.#segments.tip;
         await this.#read();
-        if (this.#tip !== tip) this.#wakeThoseWhoWait();
+        if (this.#segments.tip !== tip) this.#wakeThoseWhoWait();
       }
     } catch (error) {
       this.#again = false;
@@ -308,7 +283,7 @@ export class ChangeFeed<C extends Columns> {
 
   #wakeThoseWhoWait(): void {
     this.#wake(this.#behind);
-    const tip = this.#tip;
+    const tip = this.#segments.tip;
     for (const subscriber of this.#awaiting) {
       const { awaited, wake } = subscriber;
       if (!tip || !awaited || comparePositions(tip, awaited) < 0) continue;
@@ -320,7 +295,7 @@ export class ChangeFeed<C extends Columns> {
   /** Reads on from the tip: one more segment, or, if that is too much to keep, none and a new tip. */
   async #read(): Promise<void> {
     const { reader, progress } = this.#parts;
-    const after = this.#tip ?? (await progress.through(checkpointName(this.#model)));
+    const after = this.#segments.tip ?? (await progress.through(checkpointName(this.#model)));
     const rows: RowOf<C>[] = [];
     const commits: bigint[] = [];
     let cursor: ChangeCursor = { position: after, key: undefined };
@@ -332,19 +307,19 @@ export class ChangeFeed<C extends Columns> {
       if (page.incarnation !== this.#incarnation) {
         // The first look at it: what is to come is told from here on. Who has not noticed when the one before is back
         // (a rollback) has missed what came meanwhile.
-        if (this.#tip) this.#toDatabase(this.#tip);
-        this.#forget(page.through);
+        if (this.#segments.tip) this.#toDatabase(this.#segments.tip);
+        this.#segments.restart(page.through);
         this.#incarnation = page.incarnation;
         return;
       }
       if (page.end) {
         if (comparePositions(page.through, after) > 0)
-          this.#append({ after, through: page.through, rows, commits, encoded: new Map() });
-        this.#tip ??= after;
+          this.#append({ after, through: page.through, rows, commits });
+        if (!this.#segments.tip) this.#segments.restart(after);
         return;
       }
       if (rows.length > keptRows) {
-        this.#forget(await progress.through(checkpointName(this.#model)));
+        this.#segments.restart(await progress.through(checkpointName(this.#model)));
         this.#toDatabase(after);
         this.#again = true;
         return;
@@ -353,14 +328,9 @@ export class ChangeFeed<C extends Columns> {
     }
   }
 
-  #append(segment: Segment<C>): void {
-    const { after, through, rows, commits } = segment;
-    this.#segments.push(segment);
-    this.#rows += rows.length;
-    this.#tip = through;
-    while (this.#segments.length > keptSegments || (this.#rows > keptRows && this.#segments.length > 1)) {
-      this.#rows -= this.#segments.shift()?.rows.length ?? 0;
-    }
+  #append(changed: Changed<C>): void {
+    const { after, through, rows, commits } = changed;
+    this.#segments.append(changed);
     for (const [n, row] of rows.entries()) {
       const commit = commits[n] ?? through.commit;
       for (const subscriber of this.#index.candidates(row)) {
@@ -383,24 +353,3 @@ export class ChangeFeed<C extends Columns> {
 }
 
 const later = (a: Position, b: Position): Position => (comparePositions(a, b) > 0 ? a : b);
-
-/** Of every row that changed after a position only the last state. */
-function latestOf<C extends Columns>(
-  model: ReadModel<C>,
-  segments: readonly Segment<C>[],
-  position: Position,
-): RowOf<C>[] {
-  const latest = new Map<string, RowOf<C>>();
-  for (const { rows, commits } of segments) {
-    for (const [n, row] of rows.entries()) {
-      if ((commits[n] ?? 0n) <= position.commit) continue;
-      const values: Readonly<Record<string, unknown>> = row;
-      const key = model.table.key.map((column) => String(comparable(values[column])));
-      const name = JSON.stringify(key);
-      // Deleted first, so that rows stay in order of their last change.
-      latest.delete(name);
-      latest.set(name, row);
-    }
-  }
-  return [...latest.values()];
-}
