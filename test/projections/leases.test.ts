@@ -55,6 +55,8 @@ async function mortal(house: House, lease: number): Promise<{ projections: Start
     duties,
     delays: { ...quick, lease },
   });
+  // It listens all the same, on a connection that has to be given back.
+  onTestFinished(() => projections.progress.close());
   const reader = { ...projections, reader: (await house.start({ models: [], projects: false })).reader };
   return { projections: reader, die: () => (isDead = true) };
 }

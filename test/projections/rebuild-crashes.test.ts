@@ -74,6 +74,8 @@ test.each(['before it is done', 'after it is done, unheard'])(
       await until(() => isDead || serves(builder, tally) === number);
       const lived = !isDead;
       if (lived) await builder.stop();
+      // The connection on which it listened would be missing in the end.
+      else builder.progress.close();
       const survivor = await house.start({ models, delays: { beat: 20 } });
       await until(() => serves(survivor, tally) === number);
       await caughtUp(survivor, house.store, models);

@@ -28,12 +28,15 @@ async function listen(
       const client = await pool.connect();
       const over = new AbortController();
       const ended = new Promise<void>((resolve) => {
-        client.once('error', () => resolve());
+        // Whoever breaks a connection may say so twice.
+        client.on('error', () => resolve());
         client.once('end', resolve);
         signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal });
       });
       try {
-        client.on('notification', ({ payload }) => heard(payload ?? ''));
+        client.on('notification', ({ payload }) => {
+          if (!signal.aborted) heard(payload ?? '');
+        });
         await client.query(`listen ${channel}`);
         attempt = 0;
         if (!signal.aborted) await ended;
