@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Signals } from '../engine/storage.ts';
 import { backoff, type Timing } from '../engine/timing.ts';
+import { connected } from './transaction.ts';
 
 const channel = 'tallyback_projections';
 const longestRetry = 5_000;
@@ -25,11 +26,10 @@ async function listen(
 ): Promise<void> {
   for (let attempt = 0; !signal.aborted && !pool.ending; attempt++) {
     try {
-      const client = await pool.connect();
+      const client = await connected(pool);
       const over = new AbortController();
       const ended = new Promise<void>((resolve) => {
-        // Whoever breaks a connection may say so twice.
-        client.on('error', () => resolve());
+        client.once('error', () => resolve());
         client.once('end', resolve);
         signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal });
       });

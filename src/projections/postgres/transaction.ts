@@ -1,12 +1,22 @@
 /** Connections that are always given back. */
 import type pg from 'pg';
 
+/**
+ * A connection of the pool. One that breaks between two statements says so by an event, which without a listener ends the
+ * process, and it may break in the moment it is there: so it is listened to at once (by `ignore`: the next statement fails
+ * anyway).
+ */
+export const connected = (pool: pg.Pool): Promise<pg.PoolClient> =>
+  new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      if (client) resolve(client.on('error', ignore));
+      else reject(error ?? new Error('the pool gave no connection'));
+    });
+  });
+
 /** Runs `work` on a connection of its own; one on which it failed is thrown away. */
 export async function withClient<R>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<R>): Promise<R> {
-  const client = await pool.connect();
-  // A connection that breaks between two statements says so by an event, which without a listener ends the
-  // process; the next statement fails anyway.
-  client.on('error', ignore);
+  const client = await connected(pool);
   try {
     const result = await work(client);
     client.off('error', ignore);
