@@ -152,7 +152,9 @@ describe.each(servedStores)('on $name', ({ start }) => {
       [0n, 59n, 0n],
       [0n, 59n, 59n],
     ]);
-    const { entries } = await statementOf(one, {});
+    const { entries } = await statementOf(one, {
+      consistency: ReadConsistency.fromPartial({ latest: true }),
+    });
     await one.end('SIGKILL');
 
     const two = await serve(store.env);
