@@ -9,7 +9,7 @@ import { type Actor, inEveryOrder, type Outcome } from '../support/interleavings
 import { type House, openHouse } from './support/house.ts';
 import { tally } from './support/tally.ts';
 
-vi.setConfig({ testTimeout: 300_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const at = (n: number): Position => ({ commit: BigInt(n), prepare: BigInt(n) });
 

@@ -1,16 +1,16 @@
-import pg from 'pg';
 import { onTestFinished } from 'vitest';
 import type { ProjectionStorage } from '../../src/projections/engine/storage.ts';
 import { makeGeneration } from '../../src/projections/postgres/schema.ts';
 import { postgresStorage } from '../../src/projections/postgres/storage.ts';
 import { inTransaction } from '../../src/projections/postgres/transaction.ts';
+import { openPool } from '../../src/operations/pool.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { storageContract } from './storage-contract.ts';
 
 storageContract('Postgres', async () => {
   const database = await createTestDatabase();
   onTestFinished(() => database.drop());
-  const pool = new pg.Pool({ connectionString: database.url, max: 10 });
+  const pool = openPool(database.url, 10, () => undefined);
   onTestFinished(() => pool.end());
   const open = (id: string): ProjectionStorage =>
     postgresStorage({ pool, store: { id, origin: undefined }, log: () => undefined });

@@ -1,5 +1,5 @@
 /** Two whole servers in this process, on one database and one event log, with real gRPC in front of them. */
-import pg from 'pg';
+import type pg from 'pg';
 import { credentials } from '@grpc/grpc-js';
 import { positionTokens } from '../../src/application/position-token.ts';
 import { checkConnectionString } from '../../src/eventstore/eventstoredb/index.ts';
@@ -11,6 +11,7 @@ import { serverConfiguration } from '../../src/operations/configuration.ts';
 import type { Columns, ReadModel, RowOf } from '../../src/projections/engine/read-model.ts';
 import { columnParsers, decodeRow } from '../../src/projections/postgres/row-codec.ts';
 import { tableSql } from '../../src/projections/postgres/table-sql.ts';
+import { openPool } from '../../src/operations/pool.ts';
 import type { Journal } from '../crash/journal.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import type { ServedStore } from '../support/served-stores.ts';
@@ -80,7 +81,7 @@ export class House {
       TALLYBACK_AUDIT_ROWS_PER_SECOND: '0',
     };
     this.instances = ['one', 'two'].map((name) => new Instance(name, env, journal));
-    this.pool = new pg.Pool({ connectionString: database.url, max: 4 });
+    this.pool = openPool(database.url, 4, () => undefined);
   }
 
   static async open(store: ServedStore, journal: Journal): Promise<House> {

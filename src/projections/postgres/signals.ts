@@ -2,7 +2,6 @@
 import type pg from 'pg';
 import type { Signals } from '../engine/storage.ts';
 import { backoff, type Timing } from '../engine/timing.ts';
-import { connected } from './transaction.ts';
 
 const channel = 'tallyback_projections';
 const longestRetry = 5_000;
@@ -26,7 +25,7 @@ async function listen(
 ): Promise<void> {
   for (let attempt = 0; !signal.aborted && !pool.ending; attempt++) {
     try {
-      const client = await connected(pool);
+      const client = await pool.connect();
       const over = new AbortController();
       const ended = new Promise<void>((resolve) => {
         client.once('error', () => resolve());

@@ -48,21 +48,15 @@ export async function openSnapshot<C extends Columns>(
 /** Gives the connection back, once: `failed` throws it away. Happens by itself when the signal aborts. */
 function endOnce(client: pg.PoolClient, signal: AbortSignal): (failed: boolean) => void {
   let ended = false;
-  // A connection that breaks while nobody asks it anything says so by an event.
-  client.on('error', ignore);
   const end = (failed: boolean): void => {
     if (ended) return;
     ended = true;
     signal.removeEventListener('abort', aborted);
-    const release = (broken: boolean): void => {
-      client.off('error', ignore);
-      client.release(broken);
-    };
-    if (failed) release(true);
+    if (failed) client.release(true);
     else
       client.query('commit').then(
-        () => release(false),
-        () => release(true),
+        () => client.release(),
+        () => client.release(true),
       );
   };
   const aborted = (): void => end(true);
@@ -130,5 +124,3 @@ async function* pagesOf<C extends Columns>(
     end(failed);
   }
 }
-
-const ignore = (): void => undefined;

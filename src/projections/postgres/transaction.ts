@@ -1,25 +1,14 @@
-/** Connections that are always given back. */
-import type pg from 'pg';
-
 /**
- * A connection of the pool. One that breaks between two statements says so by an event, which without a listener ends the
- * process, and it may break in the moment it is there: so it is listened to at once (by `ignore`: the next statement fails
- * anyway).
+ * Connections that are always given back. One that breaks between two statements says so by an event, which without a
+ * listener ends the process: whoever makes the pool listens (operations/pool.ts).
  */
-export const connected = (pool: pg.Pool): Promise<pg.PoolClient> =>
-  new Promise((resolve, reject) => {
-    pool.connect((error, client) => {
-      if (client) resolve(client.on('error', ignore));
-      else reject(error ?? new Error('the pool gave no connection'));
-    });
-  });
+import type pg from 'pg';
 
 /** Runs `work` on a connection of its own; one on which it failed is thrown away. */
 export async function withClient<R>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<R>): Promise<R> {
-  const client = await connected(pool);
+  const client = await pool.connect();
   try {
     const result = await work(client);
-    client.off('error', ignore);
     client.release();
     return result;
   } catch (error) {
@@ -42,5 +31,3 @@ export const inTransaction = <R>(pool: pg.Pool, work: (client: pg.PoolClient) =>
  * servers that have stopped answering.)
  */
 export const unhurried = { query_timeout: 86_400_000 } as const;
-
-const ignore = (): void => undefined;

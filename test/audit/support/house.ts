@@ -1,5 +1,5 @@
 /** A database with a log, read models that are kept up to date, and an audit. */
-import pg from 'pg';
+import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import { type EventStore, comparePositions } from '../../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../../src/eventstore/postgres/postgres-event-store.ts';
@@ -11,6 +11,7 @@ import { checkpointName, type ProjectionStorage } from '../../../src/projections
 import { readModels } from '../../../src/projections/index.ts';
 import { postgresAuditStorage } from '../../../src/projections/postgres/audit/index.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
+import { openPool } from '../../../src/operations/pool.ts';
 import { Historian } from '../../projections/support/history.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 
@@ -34,8 +35,7 @@ export async function openHouse(): Promise<House> {
   onTestFinished(() => database.drop());
   const store = await openPostgresEventStore({ connectionString: database.url });
   onTestFinished(() => store.close());
-  const pool = new pg.Pool({ connectionString: database.url, max: 24 });
-  pool.on('error', () => undefined);
+  const pool = openPool(database.url, 24, () => undefined);
   onTestFinished(() => pool.end());
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);

@@ -1,6 +1,6 @@
 /** A database with a log, and what the engine's tests need of both. */
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import type { EventStore } from '../../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../../src/eventstore/postgres/postgres-event-store.ts';
@@ -19,6 +19,7 @@ import { readModelReader } from '../../../src/projections/postgres/reader.ts';
 import { makeGeneration, schemaLock } from '../../../src/projections/postgres/schema.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
 import { inTransaction } from '../../../src/projections/postgres/transaction.ts';
+import { openPool } from '../../../src/operations/pool.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { Historian } from './history.ts';
 
@@ -63,8 +64,7 @@ export async function openHouse(): Promise<House> {
   onTestFinished(() => database.drop());
   const store = await openPostgresEventStore({ connectionString: database.url });
   onTestFinished(() => store.close());
-  const pool = new pg.Pool({ connectionString: database.url, max: 20 });
-  pool.on('error', () => undefined);
+  const pool = openPool(database.url, 20, () => undefined);
   onTestFinished(() => pool.end());
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);

@@ -1,5 +1,5 @@
 /** A database with a log, a read model that fails on demand, and an operator. */
-import pg from 'pg';
+import type pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
 import type { EventStore } from '../../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../../src/eventstore/postgres/postgres-event-store.ts';
@@ -17,6 +17,7 @@ import type { Delays } from '../../../src/projections/engine/timing.ts';
 import { postgresOperator } from '../../../src/projections/postgres/operator/index.ts';
 import { readModelReader } from '../../../src/projections/postgres/reader.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
+import { openPool } from '../../../src/operations/pool.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { accountEvent } from './events.ts';
 import { Historian } from './history.ts';
@@ -97,8 +98,7 @@ export async function openDesk(): Promise<Desk> {
   onTestFinished(() => database.drop());
   const store = await openPostgresEventStore({ connectionString: database.url });
   onTestFinished(() => store.close());
-  const pool = new pg.Pool({ connectionString: database.url, max: 12 });
-  pool.on('error', () => undefined);
+  const pool = openPool(database.url, 12, () => undefined);
   onTestFinished(() => pool.end());
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);

@@ -1,5 +1,5 @@
 /** A log, and its read models folded by real worker threads, or by what they do in this one. */
-import pg from 'pg';
+import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import { storedTypeName } from '../../../src/domain/codec.ts';
 import type { EventStore } from '../../../src/eventstore/port.ts';
@@ -14,6 +14,7 @@ import type { FoldThread, FoldThreads } from '../../../src/projections/engine/th
 import { readModels } from '../../../src/projections/index.ts';
 import { load } from '../../../src/projections/postgres/rows.ts';
 import { postgresStorage } from '../../../src/projections/postgres/storage.ts';
+import { openPool } from '../../../src/operations/pool.ts';
 import { chance } from '../../support/chance.ts';
 import { createTestDatabase } from '../../support/postgres.ts';
 import { Historian, someHistory } from './history.ts';
@@ -46,8 +47,7 @@ export class Workshop {
     onTestFinished(() => database.drop());
     const store = await openPostgresEventStore({ connectionString: database.url });
     onTestFinished(() => store.close());
-    const pool = new pg.Pool({ connectionString: database.url, max: 20 });
-    pool.on('error', () => undefined);
+    const pool = openPool(database.url, 20, () => undefined);
     onTestFinished(() => pool.end());
     await new Historian(store).append(someHistory(events, seed));
     return new Workshop(database.url, pool, store, seed);
