@@ -23,7 +23,7 @@ import { resumeTokens } from '../../src/api/watch/resume-token.ts';
 import { Semaphore } from '../../src/api/watch/semaphore.ts';
 import { Stamps } from '../../src/api/watch/stamps.ts';
 import { watch } from '../../src/api/watch/watch.ts';
-import { watchedTable } from '../../src/api/watch/watched-table.ts';
+import { WatchedTable } from '../../src/api/watch/watched-table.ts';
 import { positionTokens } from '../../src/application/position-token.ts';
 import { sealWith } from '../../src/application/seal.ts';
 import type { Position } from '../../src/eventstore/port.ts';
@@ -153,7 +153,7 @@ function byWatches(): BoundMethod {
       room: (signal) => call.room(signal),
       cutOff: () => call.cutOff(),
     };
-    const watched = watchedTable(parts, { filter: {} }, scope);
+    const watched = new WatchedTable(parts, { filter: {} }, scope);
     await watch(parts, { watched, scope, settings }, outlet);
   });
 }
@@ -164,7 +164,7 @@ function byPlainWrites(send: (streams: readonly Raw[], message: Uint8Array) => P
   const { definition } = rpc.serverStream(AccountQueryServiceService.watchBalances, async () => undefined);
   const position = { commit: 100_000n, prepare: 100_000n };
   const stamps = new Stamps({ tokens, resumeTokens: feedTokens, clock: () => new Date() });
-  const stamp = stamps.of(scope, { position, incarnation: '1' });
+  const stamp = stamps.of(scope, position, '1');
   const [event = new Uint8Array()] = encoder.encode([{ ...row, revision: position.commit }], () => true);
   const message = messages.withHeader(1_000, stamp, event);
   const streams: Raw[] = [];

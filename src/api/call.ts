@@ -21,7 +21,8 @@ type AnyCall =
 export class Call {
   /** When the client stops waiting, in milliseconds since 1970; Infinity: never. */
   readonly deadline: number;
-  readonly trailer = new Metadata();
+  /** Undefined while it says nothing. */
+  trailer: Metadata | undefined;
   readonly #call: AnyCall;
   readonly #stopping: StopSignal;
   #controller: AbortController | undefined;
@@ -51,6 +52,7 @@ export class Call {
 
   /** Says what the answer is based on, in the trailing metadata. */
   setPosition(token: string): void {
+    this.trailer ??= new Metadata();
     this.trailer.set(positionTrailer, token);
   }
 
@@ -94,7 +96,6 @@ function http2StreamOf(call: object): Pick<ServerHttp2Stream, 'close'> | undefin
 export class StreamCall extends Call implements Outlet {
   readonly transport = 'grpc';
   readonly #stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>;
-  readonly #waiting = new Set<() => void>();
 
   constructor(
     stream: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>,
@@ -102,10 +103,6 @@ export class StreamCall extends Call implements Outlet {
   ) {
     super(stream, stopping);
     this.#stream = stream;
-    stream.on('drain', () => {
-      for (const go of this.#waiting) go();
-      this.#waiting.clear();
-    });
   }
 
   /** Sends a message. False: the client does not keep up; wait for `room` before the next. */
@@ -117,17 +114,18 @@ export class StreamCall extends Call implements Outlet {
   /** Resolves when the client has taken enough; rejects with the signal's reason when waiting is over. */
   async room(signal: AbortSignal = this.signal): Promise<void> {
     signal.throwIfAborted();
+    const stream: EventEmitter = this.#stream;
     if (!this.#stream.writableNeedDrain) return;
     await new Promise<void>((resolve, reject) => {
       const aborted = (): void => {
-        this.#waiting.delete(go);
+        stream.off('drain', go);
         reject(signal.reason);
       };
       const go = (): void => {
         signal.removeEventListener('abort', aborted);
         resolve();
       };
-      this.#waiting.add(go);
+      stream.once('drain', go);
       signal.addEventListener('abort', aborted, { once: true });
     });
   }

@@ -56,6 +56,9 @@ export interface Duplex {
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
+/** In memory of its own: a slice of the pool keeps all 8 KiB of it for as long as the call lives, and watches live long. */
+const ownCopy = (bytes: Buffer): Buffer => asBuffer(new Uint8Array(bytes));
+
 const rawBytes = {
   requestSerialize: asBuffer,
   requestDeserialize: (bytes: Buffer): Buffer => bytes,
@@ -107,13 +110,9 @@ export class Rpc {
     const decode = decoderOf(method);
     const handler = (raw: ServerWritableStream<Buffer, Uint8Array>): void => {
       const call = new StreamCall(raw, this.#options.stopping);
-      const answer = async (): Promise<void> => {
-        call.signal.throwIfAborted();
-        await handle(decode(raw.request), call);
-      };
-      this.#answer(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, () => handle(decode(raw.request), call));
     };
-    return { definition: define(method), handler };
+    return { definition: { ...define(method), requestDeserialize: ownCopy }, handler };
   }
 
   /** A stream of requests, a stream of answers. */
@@ -123,11 +122,7 @@ export class Rpc {
   ): BoundMethod {
     const handler = (raw: ServerDuplexStream<Buffer, Uint8Array>): void => {
       const call = new StreamCall(raw, this.#options.stopping);
-      const answer = async (): Promise<void> => {
-        call.signal.throwIfAborted();
-        await handle({ call, requests: raw });
-      };
-      this.#answer(raw, call, method.path, answer());
+      this.#answer(raw, call, method.path, () => handle({ call, requests: raw }));
     };
     return { definition: define(method), handler };
   }
@@ -146,23 +141,27 @@ export class Rpc {
     return this.explain(signal.aborted && known(error) === undefined ? signal.reason : error, where);
   }
 
+  /** Ends the call as `handle` does. */
   #answer(
     raw: ServerWritableStream<Buffer, Uint8Array> | ServerDuplexStream<Buffer, Uint8Array>,
     call: StreamCall,
     path: string,
-    answer: Promise<void>,
+    handle: () => Promise<void>,
   ): void {
     const { signal } = call;
-    answer
-      .then(
-        () => raw.end(call.trailer),
-        (error: unknown) => {
-          // Not destroy(): the client would get no status, and the server could never shut down.
-          if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, signal, path)));
-        },
-      )
-      .catch((error: unknown) => this.explain(error, path))
-      .finally(() => call.dispose());
+    const answered = async (): Promise<void> => {
+      try {
+        signal.throwIfAborted();
+        await handle();
+        raw.end(call.trailer);
+      } catch (error) {
+        // Not destroy(): the client would get no status, and the server could never shut down.
+        if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, signal, path)));
+      } finally {
+        call.dispose();
+      }
+    };
+    answered().catch((error: unknown) => this.explain(error, path));
   }
 }
 

@@ -16,6 +16,7 @@ export interface Position {
 export const logStart: Position = { commit: -1n, prepare: -1n };
 
 export function comparePositions(a: Position, b: Position): number {
+  if (a === b) return 0;
   if (a.commit !== b.commit) return a.commit < b.commit ? -1 : 1;
   if (a.prepare !== b.prepare) return a.prepare < b.prepare ? -1 : 1;
   return 0;

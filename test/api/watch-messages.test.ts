@@ -62,7 +62,9 @@ describe('a stamp', () => {
           now = time;
           const position = moment && { commit: moment.commit, prepare: moment.prepare };
           const through = moment && position && { position, incarnation: moment.incarnation };
-          const { positionToken, resumeToken, serverTime } = WatchHeader.decode(stamps.of(scope, through));
+          const { positionToken, resumeToken, serverTime } = WatchHeader.decode(
+            stamps.of(scope, position, moment?.incarnation ?? ''),
+          );
           expect(serverTime?.getTime()).toBe(time);
           expect(tokens.decode(positionToken)).toEqual(position);
           expect(resumeToken === '' ? undefined : ofFeed.decode(scope, resumeToken)).toEqual(through);

@@ -50,11 +50,11 @@ function noRemovals(): void {
 function someNotFound(): void {
   const { candidates } = FilterIndex.prototype;
   let rows = 0;
-  vi.spyOn(FilterIndex.prototype, 'candidates').mockImplementation(function* (
+  vi.spyOn(FilterIndex.prototype, 'candidates').mockImplementation(function (
     this: InstanceType<typeof FilterIndex>,
     row,
   ) {
-    if (++rows % 10 > 0) yield* candidates.call(this, row);
+    return ++rows % 10 > 0 ? candidates.call(this, row) : [];
   });
 }
 

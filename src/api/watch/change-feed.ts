@@ -44,12 +44,45 @@ export interface FeedOptions<C extends Columns> extends SubscribeOptions {
   readonly scope: string;
 }
 
-interface Subscriber<C extends Columns> extends FeedOptions<C> {
+/** What subscribers need of their feed. */
+interface Feed<C extends Columns> {
+  take(subscriber: Subscriber<C>): Promise<Changes> | Changes;
+  poke(ms: number): void;
+  behindFor(): number | undefined;
+  leave(subscriber: Subscriber<C>): void;
+}
+
+class Subscriber<C extends Columns> implements Subscription {
+  readonly #feed: Feed<C>;
+  readonly options: FeedOptions<C>;
   readonly matches: (row: RowOf<C>) => boolean;
   cursor: ChangeCursor;
-  following: boolean;
+  following = false;
   /** While following: the first that concerns it and was not taken comes after this. */
   missed: Position | undefined;
+
+  constructor(feed: Feed<C>, options: FeedOptions<C>) {
+    this.#feed = feed;
+    this.options = options;
+    this.matches = matcher<C>(options.filter);
+    this.cursor = { position: options.from.position, key: undefined };
+  }
+
+  get behindFor(): number | undefined {
+    return this.#feed.behindFor();
+  }
+
+  take(): Promise<Changes> | Changes {
+    return this.#feed.take(this);
+  }
+
+  poke(ms: number): void {
+    this.#feed.poke(ms);
+  }
+
+  end(): void {
+    this.#feed.leave(this);
+  }
 }
 
 export interface ChangeFeedParts {
@@ -67,6 +100,15 @@ export class ChangeFeed<C extends Columns> {
   readonly #encoder: ChangeEncoder<C>;
   readonly #parts: ChangeFeedParts;
   readonly #lag: Lag;
+  readonly #feed: Feed<C> = {
+    take: (subscriber) => this.#take(subscriber),
+    // Ten thousand who are silent are no reason to read ten thousand times.
+    poke: (ms) => {
+      if (this.#parts.clock().getTime() - this.#lookedAt >= ms) this.#look();
+    },
+    behindFor: () => this.#lag.behindFor,
+    leave: (subscriber) => this.#leave(subscriber),
+  };
   readonly #subscribers = new Set<Subscriber<C>>();
   readonly #index = new FilterIndex<C, Subscriber<C>>();
   /** Those that are woken by whatever happens. */
@@ -98,30 +140,13 @@ export class ChangeFeed<C extends Columns> {
   }
 
   subscribe(options: FeedOptions<C>): Subscription {
-    const subscriber: Subscriber<C> = {
-      ...options,
-      matches: matcher<C>(options.filter),
-      cursor: { position: options.from.position, key: undefined },
-      following: false,
-      missed: undefined,
-    };
+    const subscriber = new Subscriber(this.#feed, options);
     this.#enter(subscriber);
-    const lag = this.#lag;
-    return {
-      take: () => this.#take(subscriber),
-      // Ten thousand who are silent are no reason to read ten thousand times.
-      poke: (ms) => {
-        if (this.#parts.clock().getTime() - this.#lookedAt >= ms) this.#look();
-      },
-      get behindFor() {
-        return lag.behindFor;
-      },
-      end: () => this.#leave(subscriber),
-    };
+    return subscriber;
   }
 
   #enter(subscriber: Subscriber<C>): void {
-    const { filter, scope, awaited } = subscriber;
+    const { filter, scope, awaited } = subscriber.options;
     this.#subscribers.add(subscriber);
     this.#behind.add(subscriber);
     if (awaited) this.#awaiting.add(subscriber);
@@ -136,7 +161,7 @@ export class ChangeFeed<C extends Columns> {
   }
 
   #leave(subscriber: Subscriber<C>): void {
-    const { filter, scope } = subscriber;
+    const { filter, scope } = subscriber.options;
     if (!this.#subscribers.delete(subscriber)) return;
     this.#behind.delete(subscriber);
     this.#awaiting.delete(subscriber);
@@ -170,7 +195,8 @@ export class ChangeFeed<C extends Columns> {
   /** What there is for it, if that is in memory. */
   #kept(subscriber: Subscriber<C>): Changes | undefined {
     if (subscriber.following) {
-      if (this.#incarnation !== subscriber.from.incarnation) throw new OtherIncarnation(this.#model.name);
+      if (this.#incarnation !== subscriber.options.from.incarnation)
+        throw new OtherIncarnation(this.#model.name);
       const { missed } = subscriber;
       subscriber.missed = undefined;
       if (!missed) return { events: [], through: this.#farthest(subscriber) };
@@ -191,8 +217,8 @@ export class ChangeFeed<C extends Columns> {
 
   /** From the database's changes to the feed's, if its cursor is there. */
   #join(subscriber: Subscriber<C>): Changes | undefined {
-    const { cursor, from } = subscriber;
-    if (!this.#segments.tip || cursor.key !== undefined || this.#incarnation !== from.incarnation)
+    const { cursor, options } = subscriber;
+    if (!this.#segments.tip || cursor.key !== undefined || this.#incarnation !== options.from.incarnation)
       return undefined;
     const isAhead = comparePositions(cursor.position, this.#segments.tip) >= 0;
     const events = isAhead ? [] : this.#recent(subscriber, cursor.position);
@@ -203,7 +229,8 @@ export class ChangeFeed<C extends Columns> {
   }
 
   async #catchUp(subscriber: Subscriber<C>): Promise<Changes> {
-    const { filter, sees, from, cursor } = subscriber;
+    const { filter, sees, from } = subscriber.options;
+    const { cursor } = subscriber;
     const page = await this.#parts.reader.changes(this.#model, filter, cursor, catchUpRows);
     if (page.incarnation !== from.incarnation) throw new OtherIncarnation(this.#model.name);
     subscriber.cursor = page.end ? { position: page.through, key: undefined } : page.cursor;
@@ -217,7 +244,8 @@ export class ChangeFeed<C extends Columns> {
   #recent(subscriber: Subscriber<C>, position: Position): readonly Uint8Array[] | undefined {
     const recent = this.#segments.since(position);
     if (!recent) return undefined;
-    const { matches, sees, scope } = subscriber;
+    const { matches, options } = subscriber;
+    const { sees, scope } = options;
     if ('rows' in recent) return this.#encoder.encode(recent.rows.filter(matches), sees);
     const { rows, encoded } = recent.segment;
     const known = encoded.get(scope);
@@ -278,14 +306,14 @@ export class ChangeFeed<C extends Columns> {
   }
 
   #wake(subscribers: Iterable<Subscriber<C>>): void {
-    for (const { wake } of subscribers) wake();
+    for (const { options } of subscribers) options.wake();
   }
 
   #wakeThoseWhoWait(): void {
     this.#wake(this.#behind);
     const tip = this.#segments.tip;
     for (const subscriber of this.#awaiting) {
-      const { awaited, wake } = subscriber;
+      const { awaited, wake } = subscriber.options;
       if (!tip || !awaited || comparePositions(tip, awaited) < 0) continue;
       this.#awaiting.delete(subscriber);
       wake();
@@ -307,9 +335,10 @@ export class ChangeFeed<C extends Columns> {
       if (page.incarnation !== this.#incarnation) {
         // The first look at it: what is to come is told from here on. Who has not noticed when the one before is back
         // (a rollback) has missed what came meanwhile.
-        if (this.#segments.tip) this.#toDatabase(this.#segments.tip);
+        const { tip } = this.#segments;
         this.#segments.restart(page.through);
         this.#incarnation = page.incarnation;
+        if (tip) this.#toDatabase(tip);
         return;
       }
       if (page.end) {
@@ -331,15 +360,20 @@ export class ChangeFeed<C extends Columns> {
   #append(changed: Changed<C>): void {
     const { after, through, rows, commits } = changed;
     this.#segments.append(changed);
+    const concerned: Subscriber<C>[] = [];
     for (const [n, row] of rows.entries()) {
       const commit = commits[n] ?? through.commit;
-      for (const subscriber of this.#index.candidates(row)) {
-        const { following, missed, cursor, matches, wake } = subscriber;
-        if (!following || missed || commit <= cursor.position.commit || !matches(row)) continue;
-        subscriber.missed = later(after, cursor.position);
-        wake();
+      for (const candidates of this.#index.candidates(row)) {
+        for (const subscriber of candidates) {
+          const { following, missed, cursor, matches } = subscriber;
+          if (!following || missed || commit <= cursor.position.commit || !matches(row)) continue;
+          subscriber.missed = later(after, cursor.position);
+          concerned.push(subscriber);
+        }
       }
     }
+    // Now that all rows are told: who is woken takes them at once.
+    this.#wake(concerned);
   }
 
   /** What came after this is not in memory: followers will read it from the database. */
@@ -347,7 +381,7 @@ export class ChangeFeed<C extends Columns> {
     for (const subscriber of this.#subscribers) {
       if (!subscriber.following) continue;
       subscriber.missed ??= later(after, subscriber.cursor.position);
-      subscriber.wake();
+      subscriber.options.wake();
     }
   }
 }

@@ -31,13 +31,21 @@ export class Level {
     return this.#now;
   }
 
+  enter(): void {
+    this.#now++;
+  }
+
+  leave(): void {
+    this.#now--;
+  }
+
   /** One more while `work` goes on. */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.#now++;
+    this.enter();
     try {
       return await work();
     } finally {
-      this.#now--;
+      this.leave();
     }
   }
 }
@@ -72,11 +80,15 @@ export class WatchCounts {
 
   /** Runs a watch from its request to its end. */
   async watch(transport: Transport, signal: AbortSignal, run: () => Promise<void>): Promise<void> {
+    const level = this.open[transport];
+    level.enter();
     try {
-      await this.open[transport].during(run);
+      await run();
     } catch (error) {
       this.ended[endOf(error, signal)]++;
       throw error;
+    } finally {
+      level.leave();
     }
   }
 }

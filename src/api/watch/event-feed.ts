@@ -77,7 +77,7 @@ export function eventWatch(context: ApiContext, places: Places): WatchMethod {
       const scope = scopeOf(feed, WatchEventsRequest.encode(named).finish());
       const asked = await readSettings(context, request.options, feedTokens, scope);
       const watched = watchedLog({ ...view, types: new Set(types.map(storedTypeName)), fromBeginning });
-      await watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, viewer);
+      return watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, viewer);
     }),
   );
 }

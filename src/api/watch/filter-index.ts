@@ -40,11 +40,15 @@ export class FilterIndex<C extends Columns, Holder> {
     }
   }
 
-  /** All whose filters may match; the caller looks whether they do. */
-  *candidates(row: RowOf<C>): Iterable<Holder> {
-    yield* this.#everything;
+  /** All whose filters may match, in sets; the caller looks whether they do. */
+  candidates(row: RowOf<C>): readonly ReadonlySet<Holder>[] {
     const values: Readonly<Record<string, unknown>> = row;
-    for (const [column, byValue] of this.#byColumn) yield* byValue.get(comparable(values[column])) ?? [];
+    const found: ReadonlySet<Holder>[] = [this.#everything];
+    for (const [column, byValue] of this.#byColumn) {
+      const holders = byValue.get(comparable(values[column]));
+      if (holders) found.push(holders);
+    }
+    return found;
   }
 }
 

@@ -20,6 +20,7 @@ type Test = (value: unknown) => boolean;
 function testOf(condition: unknown): Test {
   if (typeof condition === 'object' && condition !== null && !(condition instanceof Date)) {
     if ('in' in condition && Array.isArray(condition.in)) {
+      if (condition.in.length === 1) return testOf(condition.in[0]);
       const values = new Set(condition.in.map(comparable));
       return (value) => values.has(comparable(value));
     }

@@ -60,12 +60,12 @@ export class Segments<C extends Columns> {
 
   /** What changed after a position before the tip; undefined if not all of that is kept. */
   since(position: Position): Recent<C> | undefined {
-    // From the end: nearly all want the last one.
+    // That is what nearly all want.
+    const last = this.#segments.at(-1);
+    if (last && comparePositions(last.after, position) === 0) return { segment: last };
     const first = 1 + this.#segments.findLastIndex(({ through }) => comparePositions(through, position) <= 0);
     const segment = this.#segments[first];
     if (!segment || comparePositions(segment.after, position) > 0) return undefined;
-    const isLast = first === this.#segments.length - 1;
-    if (isLast && comparePositions(segment.after, position) === 0) return { segment };
     return { rows: this.#latest(first, position) };
   }
 

@@ -5,16 +5,18 @@ import { ApiError, retryAfter } from '../errors.ts';
 import type { WatchCounts } from './counts.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
+import type { Stamps } from './stamps.ts';
+import { Silence } from './silence.ts';
 
 export interface SenderOptions {
   readonly outlet: Outlet;
-  /** What all messages of now have in their headers; with a position, everything up to there has been told with it. */
-  readonly stamp: (through: Position | undefined) => Uint8Array;
+  readonly stamps: Stamps;
+  readonly counts: WatchCounts;
+  /** Of the tokens. */
+  readonly scope: string;
+  readonly heartbeatMs: number;
   /** Milliseconds a client may take nothing. */
   readonly stallMs: number;
-  /** Called after every message. */
-  readonly sent: () => void;
-  readonly counts: WatchCounts;
 }
 
 export const slowConsumer = (what: string): ApiError =>
@@ -24,10 +26,15 @@ export const slowConsumer = (what: string): ApiError =>
 
 export class Sender {
   readonly #options: SenderOptions;
+  readonly silence: Silence;
+  /** What the positions that are told belong to. */
+  incarnation = '';
   #sequence = 0;
+  #isWaiting = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.silence = new Silence(options.heartbeatMs, () => this.alive());
   }
 
   /**
@@ -39,17 +46,8 @@ export class Sender {
     through?: Position,
     signal = this.#options.outlet.signal,
   ): Promise<void> | undefined {
-    if (this.sendNow(event, through)) return undefined;
+    if (this.#write(event, through)) return undefined;
     return this.#options.counts.stalled.during(() => this.#room(signal));
-  }
-
-  /** Without waiting, for what is said while something else waits. False: the client does not keep up. */
-  sendNow(event: Uint8Array, through?: Position): boolean {
-    const { outlet, stamp, sent, counts } = this.#options;
-    const keepsUp = outlet.write(messages.withHeader(++this.#sequence, stamp(through), event));
-    counts.messages++;
-    sent();
-    return keepsUp;
   }
 
   /** The last has the tokens. A promise as above. */
@@ -59,6 +57,29 @@ export class Sender {
     return events.length === 1 ? this.send(event, through) : this.#sendEach(events, through);
   }
 
+  heartbeat(through?: Position): Promise<void> | undefined {
+    return this.send(messages.heartbeat(this.#options.heartbeatMs), through);
+  }
+
+  /** A heartbeat in between, for a client that waits for something else; not for one that is itself waited for. */
+  alive(): void {
+    if (!this.#isWaiting) this.#write(messages.heartbeat(this.#options.heartbeatMs), undefined);
+  }
+
+  end(): void {
+    this.silence.end();
+  }
+
+  /** False: the client does not keep up. */
+  #write(event: Uint8Array, through: Position | undefined): boolean {
+    const { outlet, stamps, scope, counts } = this.#options;
+    const stamp = stamps.of(scope, through, this.incarnation);
+    const keepsUp = outlet.write(messages.withHeader(++this.#sequence, stamp, event));
+    counts.messages++;
+    this.silence.broken();
+    return keepsUp;
+  }
+
   async #sendEach(events: readonly Uint8Array[], through: Position | undefined): Promise<void> {
     for (const [n, event] of events.entries())
       await this.send(event, n === events.length - 1 ? through : undefined);
@@ -66,6 +87,7 @@ export class Sender {
 
   async #room(signal: AbortSignal): Promise<void> {
     const { outlet, stallMs } = this.#options;
+    this.#isWaiting = true;
     const waiting = new AbortController();
     const over = (): void => waiting.abort(signal.reason);
     const late = setTimeout(() => waiting.abort(slowConsumer('the watch')), stallMs);
@@ -74,6 +96,7 @@ export class Sender {
       signal.throwIfAborted();
       await outlet.room(waiting.signal);
     } finally {
+      this.#isWaiting = false;
       clearTimeout(late);
       signal.removeEventListener('abort', over);
     }

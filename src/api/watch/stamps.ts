@@ -3,9 +3,9 @@
  * get the same one, so a change that many watch costs one, not one for each of them.
  */
 import type { PositionTokens } from '../../application/position-token.ts';
-import { comparePositions } from '../../eventstore/port.ts';
+import { comparePositions, type Position } from '../../eventstore/port.ts';
 import * as messages from './messages.ts';
-import type { Moment, ResumeTokens } from './resume-token.ts';
+import type { ResumeTokens } from './resume-token.ts';
 
 export interface StampsParts {
   readonly tokens: PositionTokens;
@@ -15,7 +15,8 @@ export interface StampsParts {
 
 interface Stamp {
   readonly scope: string;
-  readonly through: Moment | undefined;
+  readonly through: Position | undefined;
+  readonly incarnation: string;
   readonly time: number;
   readonly bytes: Uint8Array;
 }
@@ -28,22 +29,27 @@ export class Stamps {
     this.#parts = parts;
   }
 
-  /** With `through`, everything up to that moment has been told with the message to those of this scope. */
-  of(scope: string, through: Moment | undefined): Uint8Array {
+  /** With `through`, everything up to there, of that incarnation, has been told with the message to those of this scope. */
+  of(scope: string, through: Position | undefined, incarnation: string): Uint8Array {
     const { tokens, resumeTokens, clock } = this.#parts;
     const serverTime = clock();
     const time = serverTime.getTime();
     const last = this.#last;
-    if (last?.time === time && last.scope === scope && isSame(last.through, through)) return last.bytes;
-    const positionToken = through ? tokens.encode(through.position) : '';
-    const resumeToken = through ? resumeTokens.encode(scope, through) : '';
+    if (
+      last?.time === time &&
+      last.scope === scope &&
+      last.incarnation === incarnation &&
+      isSame(last.through, through)
+    )
+      return last.bytes;
+    const positionToken = through ? tokens.encode(through) : '';
+    const resumeToken = through ? resumeTokens.encode(scope, { position: through, incarnation }) : '';
     const bytes = messages.stamp({ positionToken, resumeToken, serverTime });
-    this.#last = { scope, through, time, bytes };
+    this.#last = { scope, through, incarnation, time, bytes };
     return bytes;
   }
 }
 
-function isSame(a: Moment | undefined, b: Moment | undefined): boolean {
-  if (!a || !b) return a === b;
-  return a.incarnation === b.incarnation && comparePositions(a.position, b.position) === 0;
+function isSame(a: Position | undefined, b: Position | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && comparePositions(a, b) === 0);
 }

@@ -16,7 +16,7 @@ import { readSettings } from './settings.ts';
 import { Stamps } from './stamps.ts';
 import { type WatchMethod, watchMethod } from './watch-method.ts';
 import { watch } from './watch.ts';
-import { type TableView, watchedTable } from './watched-table.ts';
+import { type TableView, WatchedTable } from './watched-table.ts';
 
 interface WatchRequest {
   consistency: ReadConsistency | undefined;
@@ -60,8 +60,8 @@ export class TableWatches {
         const scope = scopeOf(model.name, filterBytes.finish());
         const settings = await readSettings(context, request.options, feedTokens, scope);
         await this.#freshness.fresh(model, request.consistency, viewer);
-        const watched = watchedTable(table, kind.filterOf(request), scope);
-        await watch(parts, { watched, scope, settings }, viewer);
+        const watched = new WatchedTable(table, kind.filterOf(request), scope);
+        return watch(parts, { watched, scope, settings }, viewer);
       }),
     );
   }

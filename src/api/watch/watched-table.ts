@@ -6,7 +6,16 @@ import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ChangeEncoder, Sees } from './change-encoder.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import type { Semaphore } from './semaphore.ts';
-import { OtherIncarnation, type SnapshotPage, type Watched } from './watched.ts';
+import type { Moment } from './resume-token.ts';
+import type { WatchSettings } from './settings.ts';
+import {
+  OtherIncarnation,
+  type Snapshot,
+  type SnapshotPage,
+  type SubscribeOptions,
+  type Subscription,
+  type Watched,
+} from './watched.ts';
 
 /** What all watches of a read model share. */
 export interface TableParts<C extends Columns> {
@@ -29,33 +38,55 @@ export interface TableView<C extends Columns> {
 
 const everything = (): boolean => true;
 
-/** `scope` names the view: see resume-token.ts. */
-export function watchedTable<C extends Columns>(
-  { model, feed, encoder, reader, progress, snapshots }: TableParts<C>,
-  { filter, now }: TableView<C>,
-  scope: string,
-): Watched {
-  async function* encoded(pages: AsyncIterable<readonly RowOf<C>[]>): AsyncGenerator<SnapshotPage> {
+export class WatchedTable<C extends Columns> implements Watched {
+  readonly #table: TableParts<C>;
+  readonly #view: TableView<C>;
+  /** Names the view: see resume-token.ts. */
+  readonly #scope: string;
+
+  constructor(table: TableParts<C>, view: TableView<C>, scope: string) {
+    this.#table = table;
+    this.#view = view;
+    this.#scope = scope;
+  }
+
+  async begin({ resumeFrom, changesOnly }: WatchSettings): Promise<Moment | undefined> {
+    const { model, reader, progress } = this.#table;
+    if (!resumeFrom && !changesOnly) return undefined;
+    const position = resumeFrom?.position ?? (await progress.through(checkpointName(model)));
+    // As the table that serves says: this process may not have heard yet that it is another one.
+    const { through, incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
+    if (!resumeFrom) return { position: through, incarnation };
+    // A log that was restored from a backup has never been where the client has been.
+    if (incarnation !== resumeFrom.incarnation || comparePositions(position, through) > 0)
+      throw new OtherIncarnation(model.name);
+    return resumeFrom;
+  }
+
+  turn(signal: AbortSignal): Promise<() => void> {
+    return this.#table.snapshots.enter(signal);
+  }
+
+  async snapshot(signal: AbortSignal): Promise<Snapshot> {
+    const { model, reader } = this.#table;
+    const { filter, now } = this.#view;
+    const wanted: Filter<C> = { ...filter, ...now?.filter };
+    const { through, incarnation, pages } = await reader.snapshot(model, wanted, signal);
+    return { through, incarnation, pages: this.#encoded(pages) };
+  }
+
+  subscribe(options: SubscribeOptions): Subscription {
+    const { filter, now } = this.#view;
+    return this.#table.feed.subscribe({
+      ...options,
+      filter,
+      sees: now?.sees ?? everything,
+      scope: this.#scope,
+    });
+  }
+
+  async *#encoded(pages: AsyncIterable<readonly RowOf<C>[]>): AsyncGenerator<SnapshotPage> {
+    const { encoder } = this.#table;
     for await (const rows of pages) yield { rowCount: rows.length, events: encoder.encode(rows, everything) };
   }
-  return {
-    async begin({ resumeFrom, changesOnly }) {
-      if (!resumeFrom && !changesOnly) return undefined;
-      const position = resumeFrom?.position ?? (await progress.through(checkpointName(model)));
-      // As the table that serves says: this process may not have heard yet that it is another one.
-      const { through, incarnation } = await reader.changes(model, {}, { position, key: undefined }, 1);
-      if (!resumeFrom) return { position: through, incarnation };
-      // A log that was restored from a backup has never been where the client has been.
-      if (incarnation !== resumeFrom.incarnation || comparePositions(position, through) > 0)
-        throw new OtherIncarnation(model.name);
-      return resumeFrom;
-    },
-    turn: (signal) => snapshots.enter(signal),
-    async snapshot(signal) {
-      const wanted: Filter<C> = { ...filter, ...now?.filter };
-      const { through, incarnation, pages } = await reader.snapshot(model, wanted, signal);
-      return { through, incarnation, pages: encoded(pages) };
-    },
-    subscribe: (options) => feed.subscribe({ ...options, filter, sees: now?.sees ?? everything, scope }),
-  };
 }

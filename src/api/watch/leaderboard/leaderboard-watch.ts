@@ -71,14 +71,14 @@ export function leaderboardWatch(context: ApiContext, freshness: Freshness, plac
         const { rows, through: position, incarnation } = await reader.list(leaderboard, leaders);
         return new Ranking(rows.map(placeOf), { position, incarnation });
       };
-      await sharing(scope, query, async (ranking) => {
+      return sharing(scope, query, async (ranking) => {
         const watched = watchedRanking({
           ranking,
           subscribe: (options) =>
             feed.subscribe({ ...options, filter: leaders.filter, sees: () => true, scope }),
           through: () => progress.through(name),
         });
-        await watch(parts, { watched, scope, settings }, viewer);
+        return watch(parts, { watched, scope, settings }, viewer);
       });
     }),
   );
