@@ -51,8 +51,8 @@ function following({ conflationMs = 0, heartbeatMs = 60_000 } = {}) {
     stallMs: 60_000,
   });
   const next = vi.fn<() => Promise<Changes> | Changes>(() => nothingAt(1));
-  const poke = vi.fn();
-  const end = vi.fn();
+  const poke = vi.fn<(ms: number) => void>();
+  const end = vi.fn<() => void>();
   let wake = (): void => undefined;
   const begin = (): Promise<never> =>
     follow({
