@@ -31,6 +31,7 @@ async function served(
     ...profiling,
     '--min-semi-space-size=64',
     '--max-semi-space-size=64',
+    '--no-allocation-site-pretenuring',
     '--expose-gc',
     `--import=${probe}`,
   ];

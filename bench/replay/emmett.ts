@@ -84,6 +84,7 @@ async function run(
   const { stdout } = await promisify(execFile)(process.execPath, [
     '--min-semi-space-size=64',
     '--max-semi-space-size=64',
+    '--no-allocation-site-pretenuring',
     script,
     url,
     work,

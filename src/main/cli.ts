@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=64 --max-semi-space-size=64
+#!/usr/bin/env -S node --min-semi-space-size=64 --max-semi-space-size=64 --no-allocation-site-pretenuring
 /** The `tallyback` command line. */
 import { parseArgs } from 'node:util';
 import { ListenError } from '../api/listen.ts';

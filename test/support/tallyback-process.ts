@@ -30,7 +30,13 @@ export function startTallyback(
 ): TallybackProcess {
   const child = spawn(
     process.execPath,
-    ['--min-semi-space-size=64', '--max-semi-space-size=64', cli, ...args],
+    [
+      '--min-semi-space-size=64',
+      '--max-semi-space-size=64',
+      '--no-allocation-site-pretenuring',
+      cli,
+      ...args,
+    ],
     {
       env: { ...cleanEnvironment(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

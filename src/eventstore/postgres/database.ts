@@ -170,7 +170,11 @@ async function run(pool: pg.Pool, name: string, text: string, values: readonly s
       rowMode: 'array',
       types: asText,
     });
-    return result.rows;
+    const { rows } = result;
+    // What pg keeps of a query has been seen to hold on to one of before: pages long gone would outlive collections of
+    // the young generation, and end in pauses of the old one.
+    result.rows = [];
+    return rows;
   } catch (error) {
     throw unavailable(error);
   }

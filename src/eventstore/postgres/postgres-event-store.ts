@@ -60,6 +60,7 @@ export interface PostgresEventStoreOptions {
 
 /** A reader that is behind holds two pages: the one being handled and the one fetched ahead. */
 const logPageLimits = { rows: 2_000, bytes: 8 * 1024 * 1024 };
+const leastPageRows = 100;
 const streamPageLimits = { rows: 1_000, bytes: 8 * 1024 * 1024 };
 /** 1,024 refusals are answered in about 60 kB; see AppendQueue. */
 const batchLimits = {
@@ -187,11 +188,16 @@ class PostgresEventStore implements CopyTarget {
   async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch, void, undefined> {
     const wakeup = new Wakeup();
     const unfollow = this.#tail.follow(wakeup.ring);
+    // Who takes little at a time takes its time: the rest of a page would only lie about.
+    const rows = Math.min(
+      logPageLimits.rows,
+      Math.max(leastPageRows, options.maxBatch ?? logPageLimits.rows),
+    );
     this.#watch.update();
     try {
       yield* subscription(options, wakeup, {
         tail: this.#tail,
-        page: (after, upTo) => readLogPage(this.#database, after, upTo, logPageLimits),
+        page: (after, upTo) => readLogPage(this.#database, after, upTo, { ...logPageLimits, rows }),
         edges: this.#edges,
         log: this.#log,
         closed: this.#closed.signal,

@@ -79,7 +79,9 @@ export async function follow(options: FollowOptions): Promise<Position> {
       signal: subscription.signal,
       maxBatch: Math.min(maxEvents, 2_000),
     }),
-    2 * maxEvents,
+    // Who rests most of the time has little lie about meanwhile: what outlives two collections of the young generation is
+    // left to the long pauses of the old one.
+    () => (options.yields?.() ? 1 : 2 * maxEvents),
     timing,
   );
   let unsavedSince: number | undefined;

@@ -7,15 +7,15 @@ import { Doorbell } from './doorbell.ts';
 import type { Timing } from './timing.ts';
 
 export class Inbox extends Doorbell {
-  readonly #limit: number;
+  readonly #limit: () => number;
   readonly #batches: LogBatch[] = [];
   #events = 0;
   #room: (() => void) | undefined;
   #closed = false;
   #end: { readonly error: unknown } | undefined;
 
-  /** Starts fetching at once. At most about `limit` events wait in the inbox. */
-  constructor(source: AsyncIterable<LogBatch>, limit: number, timing: Timing) {
+  /** Starts fetching at once. With `limit` events in the inbox no more are fetched. */
+  constructor(source: AsyncIterable<LogBatch>, limit: () => number, timing: Timing) {
     super(timing);
     this.#limit = limit;
     void this.#fetch(source);
@@ -28,7 +28,7 @@ export class Inbox extends Doorbell {
         this.#batches.push(batch);
         this.#events += batch.events.length;
         this.ring();
-        while (this.#events >= this.#limit && !this.#closed) {
+        while (this.#events >= this.#limit() && !this.#closed) {
           await new Promise<void>((resolve) => (this.#room = resolve));
         }
         if (this.#closed) return;
