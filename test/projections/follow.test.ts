@@ -19,7 +19,8 @@ const { pace, longestPace, unfollowed, lazyCheckpoint } = defaultDelays;
 /** One who follows a log, taking so many milliseconds for every batch, and for every write. */
 class Follower {
   readonly scheduler = new Scheduler(1);
-  /** When each batch with something to do was taken, each write began, and the checkpoint alone was moved. */
+  /** When each batch was fetched, each with something to do was taken, each write began, and the checkpoint alone was moved. */
+  readonly fetched: number[] = [];
   readonly taken: number[] = [];
   readonly written: number[] = [];
   readonly moved: number[] = [];
@@ -125,6 +126,7 @@ class Follower {
   /** One event at a time, as soon as it is there. */
   #store(): EventStore {
     const log = this.#log;
+    const fetched = (): unknown => this.fetched.push(this.now);
     const unasked = (): never => {
       throw new Error('not asked here');
     };
@@ -141,6 +143,7 @@ class Follower {
           if (signal?.aborted) return;
           if (next) {
             through = next.position;
+            fetched();
             yield { events: [next], through, caughtUp: comparePositions(through, log.end) === 0 };
           } else {
             await new Promise<void>((resolve) => {
@@ -287,6 +290,21 @@ describe('a rebuild', () => {
     await alone.scheduler.pass(1_000);
     expect(alone.taken).toEqual([0, 7, 14, 21, 28]);
     expect(alone.ended).toBe('resolved');
+  });
+
+  test('has one batch lie about while it rests, and else fetches ahead', async () => {
+    const follower = new Follower({ work: 7 });
+    follower.append(5);
+    follower.isBusy = true;
+    await follower.start({ untilEnd: true });
+    await follower.scheduler.pass(1_000);
+    expect(follower.fetched).toEqual([0, 0, 70, 140, 210]);
+
+    const alone = new Follower({ work: 7 });
+    alone.append(5);
+    await alone.start({ untilEnd: true });
+    await alone.scheduler.pass(1_000);
+    expect(alone.fetched).toEqual([0, 0, 0, 7, 14]);
   });
 
   test('keeps a rate, where one is set, and rests no more than that', async () => {
