@@ -19,71 +19,21 @@
  */
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import type { Columns, ReadModel, RowOf } from '../../projections/engine/read-model.ts';
-import type { ChangeCursor, Filter, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
+import type { ChangeCursor, Progress, ReadModelReader } from '../../projections/engine/reading.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { Written } from '../../projections/engine/written.ts';
-import type { ChangeEncoder, Sees } from './change-encoder.ts';
+import type { ChangeEncoder } from './change-encoder.ts';
 import type { WatchCounts } from './counts.ts';
 import { FilterIndex } from './filter-index.ts';
 import { Lag } from './lag.ts';
-import { matcher } from './matches.ts';
 import { type Changed, keptRows, Segments } from './segments.ts';
-import { type Changes, OtherIncarnation, type SubscribeOptions, type Subscription } from './watched.ts';
+import { type Feed, type FeedOptions, Subscriber } from './subscriber.ts';
+import { type Changes, OtherIncarnation, type Subscription } from './watched.ts';
 
 const pageRows = 1_024;
 const retryMs = 1_000;
 /** Rows read from the database for one subscriber at a time. */
 const catchUpRows = 256;
-
-export interface FeedOptions<C extends Columns> extends SubscribeOptions {
-  /** On columns that never change in a row. */
-  readonly filter: Filter<C>;
-  /** Which of these rows the client is to see now. */
-  readonly sees: Sees<C>;
-  /** Names the filter and what is seen: those with the same name get the same bytes. */
-  readonly scope: string;
-}
-
-/** What subscribers need of their feed. */
-interface Feed<C extends Columns> {
-  take(subscriber: Subscriber<C>): Promise<Changes> | Changes;
-  poke(ms: number): void;
-  behindFor(): number | undefined;
-  leave(subscriber: Subscriber<C>): void;
-}
-
-class Subscriber<C extends Columns> implements Subscription {
-  readonly #feed: Feed<C>;
-  readonly options: FeedOptions<C>;
-  readonly matches: (row: RowOf<C>) => boolean;
-  cursor: ChangeCursor;
-  following = false;
-  /** While following: the first that concerns it and was not taken comes after this. */
-  missed: Position | undefined;
-
-  constructor(feed: Feed<C>, options: FeedOptions<C>) {
-    this.#feed = feed;
-    this.options = options;
-    this.matches = matcher<C>(options.filter);
-    this.cursor = { position: options.from.position, key: undefined };
-  }
-
-  get behindFor(): number | undefined {
-    return this.#feed.behindFor();
-  }
-
-  take(): Promise<Changes> | Changes {
-    return this.#feed.take(this);
-  }
-
-  poke(ms: number): void {
-    this.#feed.poke(ms);
-  }
-
-  end(): void {
-    this.#feed.leave(this);
-  }
-}
 
 export interface ChangeFeedParts {
   readonly reader: ReadModelReader;
