@@ -55,7 +55,7 @@ export interface Projections {
 
 const defaultLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 10_000, pendingRows: 20_000 };
 const defaultRebuildLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 100_000, pendingRows: 50_000 };
-/** Events that a rebuild takes at a time where clients are served: folding them holds the thread for 10 to 15 ms. */
+/** Events that a rebuild takes at a time where clients are served: folding them holds the thread. */
 const politeEvents = 500;
 
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
