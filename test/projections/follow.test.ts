@@ -1,7 +1,7 @@
 /** When what is there to do is done, and when it is left to rest: in virtual time, to the millisecond. */
 import { describe, expect, test } from 'vitest';
 import { comparePositions, type EventStore, type LogBatch, noStream } from '../../src/eventstore/port.ts';
-import { follow, type FollowOptions } from '../../src/projections/engine/follow.ts';
+import { follow, type FollowLimits, type FollowOptions } from '../../src/projections/engine/follow.ts';
 import type { LineStorage } from '../../src/projections/engine/storage.ts';
 import { leaseName } from '../../src/projections/engine/storage.ts';
 import { defaultDelays } from '../../src/projections/engine/timing.ts';
@@ -14,6 +14,7 @@ import { immediateStorage } from '../sim/storage.ts';
 import { event, newEvent } from './support/events.ts';
 import { tally } from './support/tally.ts';
 
+const limits: FollowLimits = { maxEvents: 1, cachedRows: 100, pendingRows: 100, gatheredRows: 1 };
 const { pace, longestPace, unfollowed, lazyCheckpoint } = defaultDelays;
 
 /** One who follows a log, taking so many milliseconds for every batch, and for every write. */
@@ -24,6 +25,8 @@ class Follower {
   readonly taken: number[] = [];
   readonly written: number[] = [];
   readonly moved: number[] = [];
+  /** Events taken in at a time. */
+  readonly took: number[] = [];
   isFollowed = false;
   isBusy = false;
   ended: 'not yet' | 'resolved' | 'rejected' = 'not yet';
@@ -99,7 +102,7 @@ class Follower {
       model: tally,
       generation,
       held,
-      limits: { maxEvents: 1, cachedRows: 100, pendingRows: 100 },
+      limits,
       timing: this.#instance.timing,
       delays: defaultDelays,
       signal: this.#abort.signal,
@@ -111,7 +114,7 @@ class Follower {
         return () => (this.#wake = () => undefined);
       },
       committed: () => undefined,
-      took: () => undefined,
+      took: (events) => this.took.push(events),
       ...(untilEnd ? { until: this.#log.end } : {}),
       ...others,
     })
@@ -123,7 +126,7 @@ class Follower {
     await this.scheduler.pass(0);
   }
 
-  /** One event at a time, as soon as it is there. */
+  /** As many events at a time as are asked for, as soon as they are there. */
   #store(): EventStore {
     const log = this.#log;
     const fetched = (): unknown => this.fetched.push(this.now);
@@ -137,21 +140,23 @@ class Follower {
       readStream: unasked,
       head: async () => log.end,
       close: async () => undefined,
-      async *subscribe({ after, signal }): AsyncGenerator<LogBatch> {
+      async *subscribe({ after, signal, maxBatch = 1 }): AsyncGenerator<LogBatch> {
         for (let through = after; ;) {
-          const next = log.events.find(({ position }) => comparePositions(position, through) > 0);
-          if (signal?.aborted) return;
-          if (next) {
-            through = next.position;
+          const next = log.events.filter(({ position }) => comparePositions(position, through) > 0);
+          if (signal.aborted) return;
+          const events = next.slice(0, maxBatch);
+          const last = events.at(-1);
+          if (last) {
+            through = last.position;
             fetched();
-            yield { events: [next], through, caughtUp: comparePositions(through, log.end) === 0 };
+            yield { events, through, caughtUp: events.length === next.length };
           } else {
             await new Promise<void>((resolve) => {
               const unlisten = log.onAppend(() => {
                 unlisten();
                 resolve();
               });
-              signal?.addEventListener('abort', () => resolve(), { once: true });
+              signal.addEventListener('abort', () => resolve(), { once: true });
             });
           }
         }
@@ -305,6 +310,56 @@ describe('a rebuild', () => {
     await alone.start({ untilEnd: true });
     await alone.scheduler.pass(1_000);
     expect(alone.fetched).toEqual([0, 0, 0, 7, 14]);
+  });
+
+  test('writes when enough rows have changed, or after a while, and at its end', async () => {
+    const gathering = { ...limits, gatheredRows: 3 };
+    const follower = new Follower({ work: 7, writing: 1 });
+    follower.append(5);
+    await follower.start({ limits: gathering });
+    await follower.scheduler.pass(5_000);
+    expect(follower.written).toEqual([21, 28 + lazyCheckpoint]);
+    expect(follower.moved).toEqual([]);
+
+    const ending = new Follower({ work: 7, writing: 1 });
+    ending.append(5);
+    await ending.start({ limits: gathering, untilEnd: true });
+    await ending.scheduler.pass(1_000);
+    expect(ending.written).toEqual([21, 35]);
+    expect(ending.ended).toBe('resolved');
+
+    const stopped = new Follower({ work: 7 });
+    stopped.append(2);
+    await stopped.start({ limits: gathering });
+    stopped.at(100, () => stopped.stop());
+    await stopped.scheduler.pass(101);
+    expect(stopped.written).toEqual([100]);
+    expect(stopped.ended).toBe('resolved');
+  });
+
+  test('waits for no more rows than may be pending', async () => {
+    const follower = new Follower({ work: 7 });
+    follower.append(3);
+    await follower.start({ limits: { ...limits, pendingRows: 2, gatheredRows: 100 } });
+    await follower.scheduler.pass(100);
+    expect(follower.written).toEqual([14]);
+  });
+
+  test('takes little at a time while somebody is served, and more when nobody is', async () => {
+    const large = { ...limits, maxEvents: 2_000, cachedRows: 2_000, pendingRows: 2_000 };
+    const follower = new Follower({ work: 7 });
+    follower.append(2_800);
+    follower.isBusy = true;
+    await follower.start({ untilEnd: true, limits: large });
+    follower.at(75, () => (follower.isBusy = false));
+    await follower.scheduler.pass(1_000);
+    expect(follower.took).toEqual([500, 500, 500, 1_300]);
+
+    const alone = new Follower({ work: 7 });
+    alone.append(2_800);
+    await alone.start({ untilEnd: true, limits: large, yields: undefined });
+    await alone.scheduler.pass(1_000);
+    expect(alone.took).toEqual([2_000, 800]);
   });
 
   test('keeps a rate, where one is set, and rests no more than that', async () => {

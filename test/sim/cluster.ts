@@ -109,6 +109,7 @@ export class Process {
       maxEvents: options.maxEvents,
       cachedRows: options.cachedRows,
       pendingRows: options.pendingRows,
+      gatheredRows: options.gatheredRows,
     };
     // So rarely that nothing comes in time by looking now and then.
     const delays: Partial<Delays> = { beat: options.beat, lease: 4 * options.beat, idle: 30_000 };

@@ -48,6 +48,7 @@ export interface RunOptions {
   readonly maxEvents: number;
   readonly cachedRows: number;
   readonly pendingRows: number;
+  readonly gatheredRows: number;
   readonly beat: number;
   readonly mishaps: readonly Mishap[];
 }
@@ -114,6 +115,7 @@ export function expand(seed: number, scheduler: Scheduler, names: readonly strin
     maxEvents: scheduler.pick([3, 20, 2_000]),
     cachedRows: scheduler.pick([2, 10, 1_000]),
     pendingRows: scheduler.pick([1, 5, 1_000]),
+    gatheredRows: scheduler.pick([1, 4, 100]),
     beat,
     mishaps: [
       ...several(4, () => ({

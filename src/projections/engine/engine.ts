@@ -53,10 +53,21 @@ export interface Projections {
   stop(): Promise<void>;
 }
 
-const defaultLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 10_000, pendingRows: 20_000 };
-const defaultRebuildLimits: FollowLimits = { maxEvents: 2_000, cachedRows: 100_000, pendingRows: 50_000 };
-/** Events that a rebuild takes at a time where clients are served: folding them holds the thread. */
-const politeEvents = 500;
+const defaultLimits: FollowLimits = {
+  maxEvents: 2_000,
+  cachedRows: 10_000,
+  pendingRows: 20_000,
+  gatheredRows: 1,
+};
+/** Nobody waits for what a rebuild writes, so a row that changes again is written once for several changes. */
+const defaultRebuildLimits: FollowLimits = {
+  maxEvents: 2_000,
+  cachedRows: 100_000,
+  pendingRows: 50_000,
+  gatheredRows: 20_000,
+};
+/** Where clients are served, by the thread that makes rows into what is sent. */
+const politeGatheredRows = 5_000;
 
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
 const longestStop = 5_000;
@@ -99,7 +110,7 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
         limits: { ...defaultLimits, ...options.limits },
         rebuildLimits: {
           ...defaultRebuildLimits,
-          ...(options.isBusy ? { maxEvents: politeEvents } : {}),
+          ...(options.isBusy ? { gatheredRows: politeGatheredRows } : {}),
           ...options.rebuildLimits,
         },
         rebuildEventsPerSecond: options.rebuildEventsPerSecond,

@@ -20,6 +20,8 @@ export interface FoldStart {
   readonly partition: number;
   readonly partitions: number;
   readonly cachedRows: number;
+  /** See FolderOptions. */
+  readonly fromNothing: boolean;
   /** See Parking. */
   readonly scopes: ReadonlySet<string>;
   readonly parkAt: Position | undefined;
@@ -41,7 +43,7 @@ export type FoldAnswer =
 export function foldTasks(
   declared: ReadModel,
   storage: Pick<LineStorage, 'load'>,
-  { generation, partition, partitions, cachedRows, scopes, parkAt }: FoldStart,
+  { generation, partition, partitions, cachedRows, fromNothing, scopes, parkAt }: FoldStart,
 ): (task: FoldTask) => Promise<FoldAnswer> {
   const model = declared.partitionBy === 'key' ? onlyPartition(declared, partition, partitions) : declared;
   const unwritten = new Map<string, Slot>();
@@ -51,6 +53,7 @@ export function foldTasks(
     generation,
     parking: new Parking(scopes, parkAt),
     cachedRows,
+    fromNothing,
     unwritten: (text) => unwritten.get(text),
   });
   return async ({ events, through, committed }) => {

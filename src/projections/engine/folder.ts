@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Position } from '../../eventstore/port.ts';
 import type { FoldFailed } from './errors.ts';
 import { foldBatch, type EventBatch, type Relevant, sift, type Slot } from './fold-batch.ts';
+import { KeyFilter } from './key-filter.ts';
 import type { Parking } from './parking.ts';
 import type { ReadModel } from './read-model.ts';
 import { keyText } from './row-key.ts';
@@ -39,6 +40,8 @@ export interface FolderOptions {
   readonly parking: Parking;
   /** Most rows kept in memory, beside those that are not written yet. */
   readonly cachedRows: number;
+  /** Whether the table has no row but what comes of this object. */
+  readonly fromNothing: boolean;
   /** The row that has changed and is not yet known to be in the database: not to be seen by a load. */
   readonly unwritten: (keyText: string) => Slot | undefined;
 }
@@ -49,10 +52,13 @@ const noSlots: ReadonlyMap<string, Slot> = new Map();
 export class LocalFolder implements Folder {
   readonly #options: FolderOptions;
   readonly #rows: LRUCache<string, Slot>;
+  /** Keys of all rows there ever were, if they are known: others need not be looked for. */
+  readonly #everMade: KeyFilter | undefined;
 
   constructor(options: FolderOptions) {
     this.#options = options;
     this.#rows = new LRUCache({ max: options.cachedRows });
+    if (options.fromNothing && !options.model.appendOnly) this.#everMade = new KeyFilter();
   }
 
   async fold(batches: readonly EventBatch[], from: Position): Promise<FoldedBatches> {
@@ -61,7 +67,12 @@ export class LocalFolder implements Folder {
     const rows = model.appendOnly ? noSlots : await this.#rowsOf(relevant);
     const folded = foldBatch(model, relevant, rows, parking);
     const done = folded.failure?.through ?? through;
-    if (!model.appendOnly) for (const [text, slot] of folded.changed) this.#rows.set(text, slot);
+    if (!model.appendOnly) {
+      for (const [text, slot] of folded.changed) {
+        this.#rows.set(text, slot);
+        this.#everMade?.add(text);
+      }
+    }
     return {
       changed: folded.changed,
       parked: parking.take(done),
@@ -85,7 +96,7 @@ export class LocalFolder implements Folder {
         const known = unwritten(text) ?? this.#rows.get(text);
         const slot = known ?? { key, row: undefined, position: undefined, stored: { yes: false } };
         slots.set(text, slot);
-        if (!known) missing.set(text, slot);
+        if (!known && this.#everMade?.mayHave(text) !== false) missing.set(text, slot);
       }
     }
     if (missing.size === 0) return slots;

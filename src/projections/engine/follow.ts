@@ -7,7 +7,7 @@
  *   nothing to do                     wait for events or a waiter
  */
 import type { EventStore, Position } from '../../eventstore/port.ts';
-import { comparePositions } from '../../eventstore/port.ts';
+import { comparePositions, logStart } from '../../eventstore/port.ts';
 import { Doorbell } from './doorbell.ts';
 import { Inbox } from './inbox.ts';
 import { Line } from './line.ts';
@@ -19,8 +19,10 @@ import type { Delays, Timing } from './timing.ts';
 
 /** How many times as long as its work one rests who yields. Reading and writing, which overlap, come on top. */
 const restsFor = 9;
+/** Events in a page of one who may have to yield, which folds one page at a time then: that holds the thread. */
+const politeEvents = 500;
 
-/** What is kept in memory, at most. */
+/** What is kept in memory, at most; and at least, before it is written. */
 export interface FollowLimits {
   /** Events folded at a time. */
   readonly maxEvents: number;
@@ -28,6 +30,8 @@ export interface FollowLimits {
   readonly cachedRows: number;
   /** Rows that wait to be written. */
   readonly pendingRows: number;
+  /** Changed rows without which no write begins before the lazy delay is over; 1: whatever changes is written. */
+  readonly gatheredRows: number;
 }
 
 export interface FollowOptions {
@@ -77,13 +81,14 @@ export async function follow(options: FollowOptions): Promise<Position> {
     store.subscribe({
       after: held.position,
       signal: subscription.signal,
-      maxBatch: Math.min(maxEvents, 2_000),
+      maxBatch: Math.min(maxEvents, options.yields ? politeEvents : 2_000),
     }),
     // Who rests most of the time has little lie about meanwhile: what outlives two collections of the young generation is
     // left to the long pauses of the old one.
     () => (options.yields?.() ? 1 : 2 * maxEvents),
     timing,
   );
+  const fromNothing = generation.state === 'building' && comparePositions(held.position, logStart) === 0;
   let unsavedSince: number | undefined;
   let live = false;
   const line = new Line({
@@ -93,10 +98,11 @@ export async function follow(options: FollowOptions): Promise<Position> {
     held,
     openFolder: (unwritten) =>
       openFolder(
-        { storage, model, generation, parking, cachedRows: limits.cachedRows, unwritten },
+        { storage, model, generation, parking, cachedRows: limits.cachedRows, fromNothing, unwritten },
         options.foldThreads,
       ),
     mostPending: limits.pendingRows,
+    leastPending: Math.min(limits.gatheredRows, limits.pendingRows),
     clock: () => timing.monotonic(),
     committed(after, through, rows) {
       unsavedSince = undefined;

@@ -4,13 +4,13 @@
  *   feed:   fold (see folder.ts) → add the changed rows to those that are pending
  *   write:  one transaction for all that is pending, whose first part is the compare-and-set of the checkpoint
  *
- *   idle → feed changed rows → writing → nothing pending → idle
- *                              writing → something pending → writing
- *                              writing → failed
+ *   idle → feed changed rows, enough of them → writing → too little pending → idle
+ *          save, anything pending            → writing → enough pending     → writing
+ *                                              writing → failed
  *
- * So while Postgres writes, folding goes on; the busier it is, the more changes of a row become one. `handled` is
- * ahead of `committed` by what is pending and being written, and by events that changed no row; the latter are
- * saved by `save`. Rows stay in memory after a write: the checkpoint's compare-and-set proves that nobody else has
+ * So while Postgres writes, folding goes on; the busier it is, and the more rows are waited for (`leastPending`), the
+ * more changes of a row become one. `handled` is ahead of `committed` by what is pending and being written, and by
+ * events that changed no row; `save` saves all of it. Rows stay in memory after a write: the checkpoint's compare-and-set proves that nobody else has
  * written any. After any failure the object is of no use; start a new one from the stored checkpoint.
  */
 import { comparePositions, type LogBatch, type Position } from '../../eventstore/port.ts';
@@ -29,6 +29,8 @@ export interface LineOptions {
   readonly openFolder: (unwritten: FolderOptions['unwritten']) => Folder;
   /** With more rows than this waiting to be written, folding waits too. */
   readonly mostPending: number;
+  /** With fewer rows than this waiting to be written, no write begins by itself: see `save`. At least 1. */
+  readonly leastPending: number;
   /** Milliseconds on a clock that never goes back. */
   readonly clock: () => number;
   /** Called when a write or a move of the checkpoint is committed. */
@@ -105,7 +107,7 @@ export class Line {
     this.#parked.push(...parked);
     this.#handled = through;
     if (this.#hasPending) this.#pendingTo = through;
-    if (!this.#busy) this.#writePending();
+    if (!this.#busy) this.#writeIfDue();
     while (this.#pending.size > this.#options.mostPending) await this.#oneWritten();
     if (failure) {
       await this.save();
@@ -114,10 +116,13 @@ export class Line {
     return changed.size;
   }
 
-  /** Waits for the write under way and moves the checkpoint over events that changed nothing. */
+  /** Writes what is pending, and moves the checkpoint over events that changed nothing. */
   async save(): Promise<void> {
     this.check();
-    while (this.#busy) await this.#oneWritten();
+    while (this.#busy || this.#hasPending) {
+      if (!this.#busy) this.#writePending();
+      await this.#oneWritten();
+    }
     if (!this.unsaved) return;
     const { storage, model, held } = this.#options;
     const from = this.#committed;
@@ -142,8 +147,12 @@ export class Line {
     this.check();
   }
 
+  #writeIfDue(): void {
+    const isDue = this.#pending.size >= this.#options.leastPending || this.#parked.length > 0;
+    if (isDue && !this.#closed) this.#writePending();
+  }
+
   #writePending(): void {
-    if (!this.#hasPending || this.#closed) return;
     const [changed, parked] = [this.#pending, this.#parked];
     const to = this.#pendingTo;
     this.#pending = new Map();
@@ -158,7 +167,7 @@ export class Line {
         this.#busy = false;
         this.#inFlight = noSlots;
         this.#committed = to;
-        this.#writePending();
+        this.#writeIfDue();
         this.#options.committed(from, to, rows);
       },
       (error: unknown) => {

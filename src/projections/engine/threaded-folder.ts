@@ -79,7 +79,7 @@ class ThreadedFolder implements Folder {
 
   /** Opened with its first events: a line that has nothing to do costs no threads. */
   #thread(partition: number): FoldThread {
-    const { generation, cachedRows, parking } = this.#options;
+    const { generation, cachedRows, parking, fromNothing } = this.#options;
     const { count: partitions } = this.#source;
     const thread =
       this.#threads.get(partition) ??
@@ -88,6 +88,7 @@ class ThreadedFolder implements Folder {
         partition,
         partitions,
         cachedRows: Math.ceil(cachedRows / partitions),
+        fromNothing,
         scopes: parking.scopes,
         parkAt: parking.parkAt,
       });
@@ -106,7 +107,7 @@ class ThreadedFolder implements Folder {
   }
 
   async #failed(text: string, batches: readonly EventBatch[], from: Position): Promise<FoldedBatches> {
-    const folded = await new LocalFolder(this.#options).fold(batches, from);
+    const folded = await new LocalFolder({ ...this.#options, fromNothing: false }).fold(batches, from);
     if (folded.failure) return folded;
     throw new Error(`a thread could not fold what can be folded: ${text}`);
   }

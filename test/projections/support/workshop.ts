@@ -6,6 +6,7 @@ import type { EventStore } from '../../../src/eventstore/port.ts';
 import { openPostgresEventStore } from '../../../src/eventstore/postgres/postgres-event-store.ts';
 import { foldThreads } from '../../../src/main/fold-threads.ts';
 import { type Projections, startProjections } from '../../../src/projections/engine/engine.ts';
+import type { FollowLimits } from '../../../src/projections/engine/follow.ts';
 import { foldTasks } from '../../../src/projections/engine/fold-thread.ts';
 import { partitionOf } from '../../../src/projections/engine/partition.ts';
 import type { ReadModel } from '../../../src/projections/engine/read-model.ts';
@@ -98,10 +99,11 @@ export class Workshop {
 
   /** Batches of any size, and caches that are too small. */
   async start(foldThreads: FoldThreads | undefined, some: readonly ReadModel[]): Promise<Projections> {
-    const limits = (): { maxEvents: number; cachedRows: number; pendingRows: number } => ({
+    const limits = (): FollowLimits => ({
       maxEvents: 1 + Math.floor(this.#random() * 60),
       cachedRows: 2 + Math.floor(this.#random() * 20),
       pendingRows: 1 + Math.floor(this.#random() * 20),
+      gatheredRows: 1 + Math.floor(this.#random() * 10),
     });
     const projections = await startProjections({
       store: this.store,
