@@ -128,7 +128,7 @@ describe('exactly once', () => {
             unwritten,
           }),
         mostPending: 10,
-        leastPending: 1,
+        leastPending: () => 1,
         clock: () => 0,
         committed: () => undefined,
         failed: () => undefined,

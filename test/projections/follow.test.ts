@@ -312,7 +312,7 @@ describe('a rebuild', () => {
     expect(alone.fetched).toEqual([0, 0, 0, 7, 14]);
   });
 
-  test('writes when enough rows have changed, or after a while, and at its end', async () => {
+  test('writes when enough rows have changed, or after a while, and at its end, and at once while it yields', async () => {
     const gathering = { ...limits, gatheredRows: 3 };
     const follower = new Follower({ work: 7, writing: 1 });
     follower.append(5);
@@ -335,6 +335,13 @@ describe('a rebuild', () => {
     await stopped.scheduler.pass(101);
     expect(stopped.written).toEqual([100]);
     expect(stopped.ended).toBe('resolved');
+
+    const yielding = new Follower({ work: 7 });
+    yielding.append(2);
+    yielding.isBusy = true;
+    await yielding.start({ limits: gathering, untilEnd: true });
+    await yielding.scheduler.pass(1_000);
+    expect(yielding.written).toEqual([7, 77]);
   });
 
   test('waits for no more rows than may be pending', async () => {

@@ -66,8 +66,6 @@ const defaultRebuildLimits: FollowLimits = {
   pendingRows: 50_000,
   gatheredRows: 20_000,
 };
-/** Where clients are served, by the thread that makes rows into what is sent. */
-const politeGatheredRows = 5_000;
 
 /** An unreachable database must not keep a process from ending; what is not saved is done again. */
 const longestStop = 5_000;
@@ -108,11 +106,7 @@ export async function startProjections(options: ProjectionsOptions): Promise<Pro
         timing,
         delays,
         limits: { ...defaultLimits, ...options.limits },
-        rebuildLimits: {
-          ...defaultRebuildLimits,
-          ...(options.isBusy ? { gatheredRows: politeGatheredRows } : {}),
-          ...options.rebuildLimits,
-        },
+        rebuildLimits: { ...defaultRebuildLimits, ...options.rebuildLimits },
         rebuildEventsPerSecond: options.rebuildEventsPerSecond,
         isBusy: options.isBusy,
       });

@@ -52,13 +52,12 @@ const noSlots: ReadonlyMap<string, Slot> = new Map();
 export class LocalFolder implements Folder {
   readonly #options: FolderOptions;
   readonly #rows: LRUCache<string, Slot>;
-  /** Keys of all rows there ever were, if they are known: others need not be looked for. */
-  readonly #everMade: KeyFilter | undefined;
+  /** Keys of all rows there ever were, where these are known and are more than are in memory. */
+  #everMade: KeyFilter | undefined;
 
   constructor(options: FolderOptions) {
     this.#options = options;
     this.#rows = new LRUCache({ max: options.cachedRows });
-    if (options.fromNothing && !options.model.appendOnly) this.#everMade = new KeyFilter();
   }
 
   async fold(batches: readonly EventBatch[], from: Position): Promise<FoldedBatches> {
@@ -67,12 +66,7 @@ export class LocalFolder implements Folder {
     const rows = model.appendOnly ? noSlots : await this.#rowsOf(relevant);
     const folded = foldBatch(model, relevant, rows, parking);
     const done = folded.failure?.through ?? through;
-    if (!model.appendOnly) {
-      for (const [text, slot] of folded.changed) {
-        this.#rows.set(text, slot);
-        this.#everMade?.add(text);
-      }
-    }
+    if (!model.appendOnly) for (const [text, slot] of folded.changed) this.#keep(text, slot);
     return {
       changed: folded.changed,
       parked: parking.take(done),
@@ -96,7 +90,7 @@ export class LocalFolder implements Folder {
         const known = unwritten(text) ?? this.#rows.get(text);
         const slot = known ?? { key, row: undefined, position: undefined, stored: { yes: false } };
         slots.set(text, slot);
-        if (!known && this.#everMade?.mayHave(text) !== false) missing.set(text, slot);
+        if (!known && this.#mayBeStored(text)) missing.set(text, slot);
       }
     }
     if (missing.size === 0) return slots;
@@ -105,5 +99,21 @@ export class LocalFolder implements Folder {
       slots.set(keyText(key), { key, row, position: undefined, stored: { yes: true } });
     }
     return slots;
+  }
+
+  #keep(text: string, slot: Slot): void {
+    const { fromNothing, cachedRows } = this.#options;
+    if (fromNothing && !this.#everMade && this.#rows.size >= cachedRows) {
+      // From now on rows are forgotten.
+      this.#everMade = new KeyFilter();
+      for (const known of this.#rows.keys()) this.#everMade.add(known);
+    }
+    this.#everMade?.add(text);
+    this.#rows.set(text, slot);
+  }
+
+  /** Of a row that is not in memory. */
+  #mayBeStored(text: string): boolean {
+    return !this.#options.fromNothing || (this.#everMade?.mayHave(text) ?? false);
   }
 }

@@ -30,7 +30,10 @@ export interface FollowLimits {
   readonly cachedRows: number;
   /** Rows that wait to be written. */
   readonly pendingRows: number;
-  /** Changed rows without which no write begins before the lazy delay is over; 1: whatever changes is written. */
+  /**
+   * Changed rows without which no write begins before the lazy delay is over (unless it yields); 1: whatever changes
+   * is written.
+   */
   readonly gatheredRows: number;
 }
 
@@ -70,6 +73,11 @@ export async function follow(options: FollowOptions): Promise<Position> {
   const { eventsPerSecond = Infinity } = options;
   // A rate is kept by small steps: a big batch would go through at once, and be waited for afterwards.
   const maxEvents = Math.min(limits.maxEvents, Math.max(1, Math.ceil(eventsPerSecond / 4)));
+  // Who rests most of the time has little lie about meanwhile, read or to be written: what outlives two collections of
+  // the young generation is left to the long pauses of the old one.
+  const yields = options.yields ?? (() => false);
+  const mostFetched = (): number => (yields() ? 1 : 2 * maxEvents);
+  const leastPending = (): number => (yields() ? 1 : Math.min(limits.gatheredRows, limits.pendingRows));
   const parking = new Parking(await storage.parkedScopes(generation), options.parkAt);
   const subscription = new AbortController();
   const abort = (): void => {
@@ -83,9 +91,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
       signal: subscription.signal,
       maxBatch: Math.min(maxEvents, options.yields ? politeEvents : 2_000),
     }),
-    // Who rests most of the time has little lie about meanwhile: what outlives two collections of the young generation is
-    // left to the long pauses of the old one.
-    () => (options.yields?.() ? 1 : 2 * maxEvents),
+    mostFetched,
     timing,
   );
   const fromNothing = generation.state === 'building' && comparePositions(held.position, logStart) === 0;
@@ -102,7 +108,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
         options.foldThreads,
       ),
     mostPending: limits.pendingRows,
-    leastPending: Math.min(limits.gatheredRows, limits.pendingRows),
+    leastPending,
     clock: () => timing.monotonic(),
     committed(after, through, rows) {
       unsavedSince = undefined;
@@ -142,7 +148,7 @@ export async function follow(options: FollowOptions): Promise<Position> {
         const rest = fedAt + Math.max(due, allowed) - timing.monotonic();
         if (rest > 0 && !done) await hurry.wait(rest);
         // Folding can keep the thread busy, and commands and queries run on it too.
-        else if (options.yields?.() && !done)
+        else if (yields() && !done)
           await timing.sleep(restsFor * (timing.monotonic() - fedAt), subscription.signal);
         else await timing.turn();
       }

@@ -30,7 +30,7 @@ export interface LineOptions {
   /** With more rows than this waiting to be written, folding waits too. */
   readonly mostPending: number;
   /** With fewer rows than this waiting to be written, no write begins by itself: see `save`. At least 1. */
-  readonly leastPending: number;
+  readonly leastPending: () => number;
   /** Milliseconds on a clock that never goes back. */
   readonly clock: () => number;
   /** Called when a write or a move of the checkpoint is committed. */
@@ -148,7 +148,7 @@ export class Line {
   }
 
   #writeIfDue(): void {
-    const isDue = this.#pending.size >= this.#options.leastPending || this.#parked.length > 0;
+    const isDue = this.#pending.size >= this.#options.leastPending() || this.#parked.length > 0;
     if (isDue && !this.#closed) this.#writePending();
   }
 
