@@ -78,18 +78,9 @@ export class WatchCounts {
   /** Watches that cannot go on before their client has taken something. */
   readonly stalled = new Level();
 
-  /** Runs a watch from its request to its end. */
-  async watch(transport: Transport, signal: AbortSignal, run: () => Promise<void>): Promise<void> {
-    const level = this.open[transport];
-    level.enter();
-    try {
-      await run();
-    } catch (error) {
-      this.ended[endOf(error, signal)]++;
-      throw error;
-    } finally {
-      level.leave();
-    }
+  /** `signal`: of who watched. */
+  end(error: unknown, signal: AbortSignal): void {
+    this.ended[endOf(error, signal)]++;
   }
 }
 

@@ -69,17 +69,15 @@ export function eventWatch(context: ApiContext, places: Places): WatchMethod {
 
   const view = { head, subscribe, encode };
 
-  return watchMethod(context.rpc, methods.watchEvents, counts, (request, viewer) =>
-    places.in(viewer.client, async () => {
-      const { fromBeginning } = request;
-      const types = [...new Set(request.types.map(knownType))].toSorted();
-      const named = { types, fromBeginning: false, options: undefined };
-      const scope = scopeOf(feed, WatchEventsRequest.encode(named).finish());
-      const asked = await readSettings(context, request.options, feedTokens, scope);
-      const watched = watchedLog({ ...view, types: new Set(types.map(storedTypeName)), fromBeginning });
-      return watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, viewer);
-    }),
-  );
+  return watchMethod(context.rpc, methods.watchEvents, { counts, places }, async (request, viewer) => {
+    const { fromBeginning } = request;
+    const types = [...new Set(request.types.map(knownType))].toSorted();
+    const named = { types, fromBeginning: false, options: undefined };
+    const scope = scopeOf(feed, WatchEventsRequest.encode(named).finish());
+    const asked = await readSettings(context, request.options, feedTokens, scope);
+    const watched = watchedLog({ ...view, types: new Set(types.map(storedTypeName)), fromBeginning });
+    return watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, viewer);
+  });
 }
 
 const isEventType = (name: string): name is EventType => Object.hasOwn(eventCodecs, name);

@@ -16,22 +16,21 @@ export class Places {
     this.#limits = limits;
   }
 
-  /** Runs `work` in a place; throws RESOURCE_EXHAUSTED, TOO_MANY_WATCHES if there is none. */
-  async in(client: string, work: () => Promise<void>): Promise<void> {
+  /** Takes a place, until `leave`; throws RESOURCE_EXHAUSTED, TOO_MANY_WATCHES if there is none. */
+  enter(client: string): void {
     const { maxWatches, maxWatchesPerClient } = this.#limits;
     const own = this.#byClient.get(client) ?? 0;
     if (this.#taken >= maxWatches) throw tooMany('watches', maxWatches);
     if (own >= maxWatchesPerClient) throw tooMany(`watches of ${client}`, maxWatchesPerClient);
     this.#taken++;
     this.#byClient.set(client, own + 1);
-    try {
-      await work();
-    } finally {
-      this.#taken--;
-      const left = (this.#byClient.get(client) ?? 1) - 1;
-      if (left > 0) this.#byClient.set(client, left);
-      else this.#byClient.delete(client);
-    }
+  }
+
+  leave(client: string): void {
+    this.#taken--;
+    const left = (this.#byClient.get(client) ?? 1) - 1;
+    if (left > 0) this.#byClient.set(client, left);
+    else this.#byClient.delete(client);
   }
 }
 

@@ -54,15 +54,18 @@ export class TableWatches {
     const feedTokens = resumeTokens(context.seal, checkpointName(model));
     const table = { ...context, model, encoder, feed, snapshots: this.#snapshots };
     const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
-    return watchMethod(context.rpc, kind.method, counts, (request, viewer) =>
-      this.#places.in(viewer.client, async () => {
+    return watchMethod(
+      context.rpc,
+      kind.method,
+      { counts, places: this.#places },
+      async (request, viewer) => {
         const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
         const scope = scopeOf(model.name, filterBytes.finish());
         const settings = await readSettings(context, request.options, feedTokens, scope);
         await this.#freshness.fresh(model, request.consistency, viewer);
         const watched = new WatchedTable(table, kind.filterOf(request), scope);
         return watch(parts, { watched, scope, settings }, viewer);
-      }),
+      },
     );
   }
 }

@@ -4,6 +4,7 @@ import { decoderOf } from '../handler.ts';
 import type { Waiting } from '../queries/consistency.ts';
 import type { Transport, WatchCounts } from './counts.ts';
 import type { Outlet } from './outlet.ts';
+import type { Places } from './places.ts';
 
 /** Who watches, whatever the way. */
 export interface Viewer extends Outlet, Waiting {
@@ -24,18 +25,34 @@ export interface WatchMethod extends BoundMethod {
 export function watchMethod<Req, Res>(
   rpc: Rpc,
   method: Method<Req, Res, false, true>,
-  counts: WatchCounts,
+  { counts, places }: { readonly counts: WatchCounts; readonly places: Places },
   run: (request: Req, viewer: Viewer) => Promise<void>,
 ): WatchMethod {
   const decode = decoderOf(method);
-  const counted = (request: Req, viewer: Viewer): Promise<void> =>
-    counts.watch(viewer.transport, viewer.signal, () => run(request, viewer));
+  /** In a place, and counted, from the request to the end. */
+  const serve = async (request: Req, viewer: Viewer): Promise<void> => {
+    const { transport, client, signal } = viewer;
+    counts.open[transport].enter();
+    try {
+      places.enter(client);
+      try {
+        await run(request, viewer);
+      } finally {
+        places.leave(client);
+      }
+    } catch (error) {
+      counts.end(error, signal);
+      throw error;
+    } finally {
+      counts.open[transport].leave();
+    }
+  };
   return {
-    ...rpc.serverStream(method, counted),
+    ...rpc.serverStream(method, serve),
     counts,
     prepare(bytes) {
       const request = decode(bytes);
-      return (viewer) => counted(request, viewer);
+      return (viewer) => serve(request, viewer);
     },
   };
 }

@@ -60,28 +60,26 @@ export function leaderboardWatch(context: ApiContext, freshness: Freshness, plac
     }
   }
 
-  return watchMethod(context.rpc, methods.watchLeaderboard, counts, (request, viewer) =>
-    places.in(viewer.client, async () => {
-      const named = { ...request, limit: placesOf(request), consistency: undefined, options: undefined };
-      const scope = scopeOf(leaderboard.name, WatchLeaderboardRequest.encode(named).finish());
-      const settings = await readSettings(context, request.options, feedTokens, scope);
-      await freshness.fresh(leaderboard, request.consistency, viewer);
-      const leaders = leadersOf(request);
-      const query = async (): Promise<Ranking> => {
-        const { rows, through: position, incarnation } = await reader.list(leaderboard, leaders);
-        return new Ranking(rows.map(placeOf), { position, incarnation });
-      };
-      return sharing(scope, query, async (ranking) => {
-        const watched = watchedRanking({
-          ranking,
-          subscribe: (options) =>
-            feed.subscribe({ ...options, filter: leaders.filter, sees: () => true, scope }),
-          through: () => progress.through(name),
-        });
-        return watch(parts, { watched, scope, settings }, viewer);
+  return watchMethod(context.rpc, methods.watchLeaderboard, { counts, places }, async (request, viewer) => {
+    const named = { ...request, limit: placesOf(request), consistency: undefined, options: undefined };
+    const scope = scopeOf(leaderboard.name, WatchLeaderboardRequest.encode(named).finish());
+    const settings = await readSettings(context, request.options, feedTokens, scope);
+    await freshness.fresh(leaderboard, request.consistency, viewer);
+    const leaders = leadersOf(request);
+    const query = async (): Promise<Ranking> => {
+      const { rows, through: position, incarnation } = await reader.list(leaderboard, leaders);
+      return new Ranking(rows.map(placeOf), { position, incarnation });
+    };
+    return sharing(scope, query, async (ranking) => {
+      const watched = watchedRanking({
+        ranking,
+        subscribe: (options) =>
+          feed.subscribe({ ...options, filter: leaders.filter, sees: () => true, scope }),
+        through: () => progress.through(name),
       });
-    }),
-  );
+      return watch(parts, { watched, scope, settings }, viewer);
+    });
+  });
 }
 
 interface RankingParts {
