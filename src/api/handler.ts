@@ -56,7 +56,8 @@ export interface Duplex {
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-const noBytes = Buffer.alloc(0);
+/** In memory of its own: a slice of the pool keeps all 8 KiB of it for as long as the call lives, and watches live long. */
+const ownCopy = (bytes: Buffer): Buffer => asBuffer(new Uint8Array(bytes));
 
 const rawBytes = {
   requestSerialize: asBuffer,
@@ -109,14 +110,9 @@ export class Rpc {
     const decode = decoderOf(method);
     const handler = (raw: ServerWritableStream<Buffer, Uint8Array>): void => {
       const call = new StreamCall(raw, this.#options.stopping);
-      this.#answer(raw, call, method.path, () => {
-        const { request } = raw;
-        // It would keep all 8 KiB of the pool it is a slice of for as long as the call lives, and watches live long.
-        raw.request = noBytes;
-        return handle(decode(request), call);
-      });
+      this.#answer(raw, call, method.path, () => handle(decode(raw.request), call));
     };
-    return { definition: define(method), handler };
+    return { definition: { ...define(method), requestDeserialize: ownCopy }, handler };
   }
 
   /** A stream of requests, a stream of answers. */
