@@ -43,7 +43,7 @@ describe('a stamp', () => {
   const tokens = positionTokens(key, 'test');
   const ofFeed = resumeTokens(sealWith(key, 'test'), 'projection:balance');
 
-  test('is that of its scope, moment and time, whatever was asked for before', () => {
+  test('is that of its scope, its moment and the time of its turn, whatever was asked for before', async () => {
     const scopes = fc.constantFrom('scope-a', 'scope-b');
     const moments = fc.option(
       fc.record({
@@ -53,19 +53,23 @@ describe('a stamp', () => {
       }),
       { nil: undefined },
     );
-    const asked = fc.record({ scope: scopes, moment: moments, time: fc.integer({ min: 0, max: 2 }) });
-    fc.assert(
-      fc.property(fc.array(asked, { minLength: 2, maxLength: 30 }), (questions) => {
+    const asked = fc.record({ scope: scopes, moment: moments, newTurn: fc.boolean() });
+    await fc.assert(
+      fc.asyncProperty(fc.array(asked, { minLength: 2, maxLength: 30 }), async (questions) => {
+        // Time passes all the time.
         let now = 0;
+        let turnedAt = 0;
         const stamps = new Stamps({ tokens, resumeTokens: ofFeed, clock: () => new Date(now) });
-        for (const { scope, moment, time } of questions) {
-          now = time;
+        for (const { scope, moment, newTurn } of questions) {
+          now++;
+          if (newTurn) await new Promise((resolve) => setImmediate(resolve));
+          if (newTurn || turnedAt === 0) turnedAt = now;
           const position = moment && { commit: moment.commit, prepare: moment.prepare };
           const through = moment && position && { position, incarnation: moment.incarnation };
           const { positionToken, resumeToken, serverTime } = WatchHeader.decode(
             stamps.of(scope, position, moment?.incarnation ?? ''),
           );
-          expect(serverTime?.getTime()).toBe(time);
+          expect(serverTime?.getTime()).toBe(turnedAt);
           expect(tokens.decode(positionToken)).toEqual(position);
           expect(resumeToken === '' ? undefined : ofFeed.decode(scope, resumeToken)).toEqual(through);
         }

@@ -17,13 +17,15 @@ interface Stamp {
   readonly scope: string;
   readonly through: Position | undefined;
   readonly incarnation: string;
-  readonly time: number;
+  readonly serverTime: Date;
   readonly bytes: Uint8Array;
 }
 
 export class Stamps {
   readonly #parts: StampsParts;
   #last: Stamp | undefined;
+  /** Of this turn of the event loop, in which a change is told to all who follow. */
+  #turnTime: Date | undefined;
 
   constructor(parts: StampsParts) {
     this.#parts = parts;
@@ -31,12 +33,11 @@ export class Stamps {
 
   /** With `through`, everything up to there, of that incarnation, has been told with the message to those of this scope. */
   of(scope: string, through: Position | undefined, incarnation: string): Uint8Array {
-    const { tokens, resumeTokens, clock } = this.#parts;
-    const serverTime = clock();
-    const time = serverTime.getTime();
+    const { tokens, resumeTokens } = this.#parts;
+    const serverTime = this.#now();
     const last = this.#last;
     if (
-      last?.time === time &&
+      last?.serverTime === serverTime &&
       last.scope === scope &&
       last.incarnation === incarnation &&
       isSame(last.through, through)
@@ -45,8 +46,16 @@ export class Stamps {
     const positionToken = through ? tokens.encode(through) : '';
     const resumeToken = through ? resumeTokens.encode(scope, { position: through, incarnation }) : '';
     const bytes = messages.stamp({ positionToken, resumeToken, serverTime });
-    this.#last = { scope, through, incarnation, time, bytes };
+    this.#last = { scope, through, incarnation, serverTime, bytes };
     return bytes;
+  }
+
+  #now(): Date {
+    if (!this.#turnTime) {
+      this.#turnTime = this.#parts.clock();
+      setImmediate(() => (this.#turnTime = undefined));
+    }
+    return this.#turnTime;
   }
 }
 
