@@ -1,6 +1,6 @@
 /**
- * From a command to the message on an open watch that tells of it, at a fixed rate: directly and by way of a policy; on one
- * instance, and between two on one Postgres, of which one projects and the other has to find out.
+ * From a command, and from its append, to the message on an open watch that tells of it, at a fixed rate: directly and by
+ * way of a policy; on one instance, and between two on one Postgres, of which one projects and the other has to find out.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,11 +10,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { AccountCommandServiceClient } from '../../src/gen/tallyback/account/v1/account_command_service.ts';
 import { AccountQueryServiceClient } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import { OrderCommandServiceClient } from '../../src/gen/tallyback/order/v1/order_command_service.ts';
+import { accountStream, orderStream } from '../../src/domain/streams.ts';
 import { startPostgres } from '../../src/operations/postgres/index.ts';
 import { latencies, type Latencies, median, openLoop } from '../measure.ts';
 import { echo, type Served, tallybackOn } from '../processes.ts';
 import { adjustment, connect, order, publishProgramme, unary } from '../requests.ts';
 import type { Result } from '../result.ts';
+import { endOfLog, recordedAt } from './recorded.ts';
 import { onBalance, openWatch } from './watcher.ts';
 
 /** How long what a round has sent may be on its way after the last command. */
@@ -27,10 +29,14 @@ interface Way {
   readonly kind: Kind;
   readonly commands: Served;
   readonly watch: Served;
+  /** Whether it has a log. */
+  readonly stores: boolean;
 }
 
 export interface Latency {
   readonly fromSending: Latencies;
+  /** From when Postgres, in the midst of the append, gave the event its time. None where nothing is stored. */
+  readonly fromAppend: Latencies;
   readonly fromReceipt: Latencies;
 }
 
@@ -38,31 +44,40 @@ let orders = 0;
 
 /** Sends for a second, to warm up, and then measures for `seconds`. Throws if a change never comes. */
 export async function measure(
-  { kind, commands, watch: watched }: Omit<Way, 'name'>,
+  { kind, commands, watch: watched, stores }: Omit<Way, 'name'>,
   seconds: number,
   perSecond: number,
 ): Promise<Latency> {
   const accounts = connect(AccountCommandServiceClient, commands.address);
   const trackers = connect(OrderCommandServiceClient, commands.address);
   const queries = connect(AccountQueryServiceClient, watched.address);
-  const send = (member: string, n: number): Promise<unknown> =>
-    kind === 'direct'
-      ? unary(accounts.adjustBalance.bind(accounts), adjustment(member, n))
-      : unary(trackers.trackOrder.bind(trackers), { ...order(orders++), member });
+  const end = stores ? await endOfLog(commands.address) : '';
 
-  const told = new Map<string, number>();
+  const told = new Map<string, { readonly at: number; readonly time: number }>();
   const watch = await openWatch(queries);
-  onBalance(watch, (member) => told.set(member, told.get(member) ?? performance.now()));
+  onBalance(watch, (member) => {
+    if (!told.has(member)) told.set(member, { at: performance.now(), time: Date.now() });
+  });
 
   // Every command is for a member of its own, so that each message answers one; nothing about it is in a memory yet.
   const run = randomUUID();
-  const sent: { readonly member: string; readonly at: number; receipt: number }[] = [];
+  const sent: { readonly member: string; readonly stream: string; readonly at: number; receipt: number }[] =
+    [];
   const answers: Promise<unknown>[] = [];
   await openLoop(1 + seconds, perSecond, (n) => {
-    const command = { member: `${run}-${n}`, at: performance.now(), receipt: NaN };
+    const member = `${run}-${n}`;
+    const request = { ...order(orders++), member };
+    const direct = kind === 'direct';
+    const stream = direct
+      ? accountStream(member, request.currency)
+      : orderStream(request.source, request.externalId);
+    const command = { member, stream, at: performance.now(), receipt: NaN };
     // The first second warms up.
     if (n >= perSecond) sent.push(command);
-    answers.push(send(command.member, n).then(() => (command.receipt = performance.now())));
+    const answer: Promise<unknown> = direct
+      ? unary(accounts.adjustBalance.bind(accounts), adjustment(member, n))
+      : unary(trackers.trackOrder.bind(trackers), request);
+    answers.push(answer.then(() => (command.receipt = performance.now())));
   });
   await Promise.all(answers);
   const last = performance.now();
@@ -72,9 +87,19 @@ export async function measure(
   }
   watch.cancel();
   for (const client of [accounts, trackers, queries]) client.close();
+  const recorded = stores
+    ? await recordedAt(commands.address, end, new Set(sent.map(({ stream }) => stream)))
+    : new Map<string, number>();
   const since = (from: 'at' | 'receipt'): Latencies =>
-    latencies(sent.map((command) => (told.get(command.member) ?? NaN) - command[from]));
-  return { fromSending: since('at'), fromReceipt: since('receipt') };
+    latencies(sent.map((command) => (told.get(command.member)?.at ?? NaN) - command[from]));
+  return {
+    fromSending: since('at'),
+    // Both are whole milliseconds, rounded down.
+    fromAppend: latencies(
+      sent.map(({ member, stream }) => (told.get(member)?.time ?? NaN) - (recorded.get(stream) ?? NaN)),
+    ),
+    fromReceipt: since('receipt'),
+  };
 }
 
 /** Both kinds of commands, or only those that one instance takes so many of in a second. */
@@ -101,15 +126,21 @@ export async function latency(rounds: number, seconds: number, rates: readonly R
     ['order → policy → message', 'policy'],
   ] as const;
   const ways: readonly Way[] = [
-    { name: 'echo', kind: 'direct', commands: bare, watch: bare },
+    { name: 'echo', kind: 'direct', commands: bare, watch: bare, stores: false },
     ...what.flatMap(([name, kind]) =>
-      places.map(([where, commands, watch]) => ({ name: `${name}, ${where}`, kind, commands, watch })),
+      places.map(([where, commands, watch]) => ({
+        name: `${name}, ${where}`,
+        kind,
+        commands,
+        watch,
+        stores: true,
+      })),
     ),
   ];
 
   // A server that has only just been started is not what clients meet: its code is compiled while it runs.
   for (const kind of ['direct', 'policy'] as const)
-    await measure({ kind, commands: projects, watch: serves }, seconds, 200);
+    await measure({ kind, commands: projects, watch: serves, stores: true }, seconds, 200);
   const results: Result[] = [];
   for (const { perSecond, kinds } of rates) {
     const driven = ways.filter(({ kind }) => kinds.includes(kind));
@@ -128,15 +159,14 @@ export async function latency(rounds: number, seconds: number, rates: readonly R
       unit: `ms, p99 ${middle(limit, ({ fromSending }) => fromSending.p99).toFixed(1)} ms`,
     };
     for (const way of ours) {
-      const p99 = middle(way, ({ fromSending }) => fromSending.p99).toFixed(1);
-      const receipt = middle(way, ({ fromReceipt }) => fromReceipt.p50).toFixed(1);
-      const receipt99 = middle(way, ({ fromReceipt }) => fromReceipt.p99).toFixed(1);
+      const both = (of: keyof Latency): string =>
+        `p50 ${middle(way, (one) => one[of].p50).toFixed(1)} ms, p99 ${middle(way, (one) => one[of].p99).toFixed(1)} ms`;
       results.push({
         name: `${way.name}, ${perSecond}/s`,
-        value: middle(way, ({ fromSending }) => fromSending.p50),
-        unit: 'ms p50',
+        value: middle(way, ({ fromAppend }) => fromAppend.p50),
+        unit: `ms p50, p99 ${middle(way, ({ fromAppend }) => fromAppend.p99).toFixed(1)} ms`,
         peer,
-        note: `p99 ${p99} ms; from the receipt p50 ${receipt} ms, p99 ${receipt99} ms`,
+        note: `from sending ${both('fromSending')}; from the receipt ${both('fromReceipt')}`,
       });
     }
   }
