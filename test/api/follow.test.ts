@@ -55,30 +55,32 @@ function following({ conflationMs = 0, heartbeatMs = 60_000 } = {}) {
   const end = vi.fn<() => void>();
   let wake = (): void => undefined;
   const begin = (): Promise<never> =>
-    follow({
-      watched: {
-        begin: async () => undefined,
-        snapshot: () => Promise.reject(new Error('is not asked for')),
-        subscribe(options: SubscribeOptions) {
-          wake = options.wake;
-          // Who is woken before it has its subscription waits until then.
-          wake();
-          return { take: next, poke, behindFor: undefined, end };
+    new Promise((_, ended) =>
+      follow({
+        watched: {
+          begin: async () => undefined,
+          snapshot: () => Promise.reject(new Error('is not asked for')),
+          subscribe(options: SubscribeOptions) {
+            wake = options.wake;
+            // Who is woken before it has its subscription waits until then.
+            wake();
+            return { take: next, poke, behindFor: undefined, end };
+          },
         },
-      },
-      settings: {
-        resumeFrom: undefined,
-        changesOnly: false,
-        notCaughtUpBefore: undefined,
-        conflationMs,
-        heartbeatMs,
-        failOnReset: false,
-      },
-      sender,
-      signal: gone.signal,
-      from: { position: at(0), incarnation: '1' },
-      heard: () => undefined,
-    });
+        settings: {
+          resumeFrom: undefined,
+          changesOnly: false,
+          notCaughtUpBefore: undefined,
+          conflationMs,
+          heartbeatMs,
+          failOnReset: false,
+        },
+        sender,
+        signal: gone.signal,
+        from: { position: at(0), incarnation: '1' },
+        listener: { heard: () => undefined, ended },
+      }),
+    );
   return {
     begin,
     next,

@@ -25,7 +25,6 @@ import { resumeTokens, scopeOf } from './resume-token.ts';
 import { readSettings } from './settings.ts';
 import { Stamps } from './stamps.ts';
 import { type WatchMethod, watchMethod } from './watch-method.ts';
-import { watch } from './watch.ts';
 import type { Changes, SubscribeOptions, Subscription, Watched } from './watched.ts';
 
 const feed = 'events';
@@ -42,7 +41,7 @@ export function eventWatch(context: ApiContext, places: Places): WatchMethod {
   const { head, subscribe, tokens, limits } = context;
   const feedTokens = resumeTokens(context.seal, feed);
   const counts = new WatchCounts();
-  const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
+  const stamps = new Stamps({ ...context, resumeTokens: feedTokens });
   const most = limits.maxSendBytes - envelopeBytes;
   /** As long as the log has them in memory: however many watch, an event is encoded once. */
   const known = new WeakMap<RecordedEvent, Uint8Array>();
@@ -69,14 +68,16 @@ export function eventWatch(context: ApiContext, places: Places): WatchMethod {
 
   const view = { head, subscribe, encode };
 
-  return watchMethod(context.rpc, methods.watchEvents, { counts, places }, async (request, viewer) => {
+  const parts = { ...context, counts, stamps, places };
+
+  return watchMethod(context.rpc, methods.watchEvents, parts, async (request) => {
     const { fromBeginning } = request;
     const types = [...new Set(request.types.map(knownType))].toSorted();
     const named = { types, fromBeginning: false, options: undefined };
     const scope = scopeOf(feed, WatchEventsRequest.encode(named).finish());
     const asked = await readSettings(context, request.options, feedTokens, scope);
     const watched = watchedLog({ ...view, types: new Set(types.map(storedTypeName)), fromBeginning });
-    return watch(parts, { watched, scope, settings: { ...asked, conflationMs: 0 } }, viewer);
+    return { watched, scope, settings: { ...asked, conflationMs: 0 } };
   });
 }
 

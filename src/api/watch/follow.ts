@@ -25,18 +25,21 @@ export interface FollowOptions {
   readonly sender: Sender;
   readonly signal: AbortSignal;
   readonly from: Moment;
-  /** Called whenever what is watched has said something. */
-  readonly heard: () => void;
+  readonly listener: FollowListener;
 }
 
-/** Never resolves; rejects with the signal's reason, or OtherIncarnation, or why else it cannot go on. */
-export const follow = (options: FollowOptions): Promise<never> =>
-  new Promise((_, reject) => new Follower(options, reject).begin());
+export interface FollowListener {
+  /** What is watched has said something. */
+  heard(): void;
+  /** Once, with the signal's reason, or OtherIncarnation, or why else it cannot go on. Perhaps before `follow` returns. */
+  ended(error: unknown): void;
+}
+
+export const follow = (options: FollowOptions): void => new Follower(options).begin();
 
 class Follower {
   readonly #options: FollowOptions;
   readonly #subscription: Subscription;
-  readonly #reject: (error: unknown) => void;
   readonly #aborted = (): void => this.#go();
   /** There may be something to take. */
   #changed = true;
@@ -45,10 +48,9 @@ class Follower {
   #inFlood = false;
   #said: 'nothing' | 'caught up' | 'fell behind' = 'nothing';
 
-  constructor(options: FollowOptions, reject: (error: unknown) => void) {
+  constructor(options: FollowOptions) {
     const { watched, settings, sender, signal, from } = options;
     this.#options = options;
-    this.#reject = reject;
     this.#subscription = watched.subscribe({
       from,
       awaited: settings.notCaughtUpBefore,
@@ -112,9 +114,9 @@ class Follower {
   }
 
   #tell({ events, through, more }: Changes): Promise<void> | undefined {
-    const { signal, sender, heard } = this.#options;
+    const { signal, sender, listener } = this.#options;
     signal.throwIfAborted();
-    heard();
+    listener.heard();
     this.#inFlood = more === 'now';
     if (this.#inFlood) this.#changed = true;
     const isAll = more === undefined;
@@ -153,6 +155,6 @@ class Follower {
   #end(error: unknown): void {
     this.#options.signal.removeEventListener('abort', this.#aborted);
     this.#subscription.end();
-    this.#reject(error);
+    this.#options.listener.ended(error);
   }
 }

@@ -15,7 +15,6 @@ import { Semaphore } from './semaphore.ts';
 import { readSettings } from './settings.ts';
 import { Stamps } from './stamps.ts';
 import { type WatchMethod, watchMethod } from './watch-method.ts';
-import { watch } from './watch.ts';
 import { type TableView, WatchedTable } from './watched-table.ts';
 
 interface WatchRequest {
@@ -53,19 +52,14 @@ export class TableWatches {
     const feed = new ChangeFeed(model, encoder, { ...context, counts, lagMs: context.limits.lagMs });
     const feedTokens = resumeTokens(context.seal, checkpointName(model));
     const table = { ...context, model, encoder, feed, snapshots: this.#snapshots };
-    const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
-    return watchMethod(
-      context.rpc,
-      kind.method,
-      { counts, places: this.#places },
-      async (request, viewer) => {
-        const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
-        const scope = scopeOf(model.name, filterBytes.finish());
-        const settings = await readSettings(context, request.options, feedTokens, scope);
-        await this.#freshness.fresh(model, request.consistency, viewer);
-        const watched = new WatchedTable(table, kind.filterOf(request), scope);
-        return watch(parts, { watched, scope, settings }, viewer);
-      },
-    );
+    const stamps = new Stamps({ ...context, resumeTokens: feedTokens });
+    const parts = { ...context, counts, stamps, places: this.#places };
+    return watchMethod(context.rpc, kind.method, parts, async (request, viewer) => {
+      const filterBytes = kind.scopeOf.encode({ ...request, consistency: undefined, options: undefined });
+      const scope = scopeOf(model.name, filterBytes.finish());
+      const settings = await readSettings(context, request.options, feedTokens, scope);
+      await this.#freshness.fresh(model, request.consistency, viewer);
+      return { watched: new WatchedTable(table, kind.filterOf(request), scope), scope, settings };
+    });
   }
 }

@@ -5,6 +5,7 @@ import type { Waiting } from '../queries/consistency.ts';
 import type { Transport, WatchCounts } from './counts.ts';
 import type { Outlet } from './outlet.ts';
 import type { Places } from './places.ts';
+import { watch, type WatchParts, type WatchPlan } from './watch.ts';
 
 /** Who watches, whatever the way. */
 export interface Viewer extends Outlet, Waiting {
@@ -22,21 +23,23 @@ export interface WatchMethod extends BoundMethod {
   readonly counts: WatchCounts;
 }
 
+/** `planOf` makes a request a plan once its watch may begin; it rejects with ApiError if the request is not one to be served. */
 export function watchMethod<Req, Res>(
   rpc: Rpc,
   method: Method<Req, Res, false, true>,
-  { counts, places }: { readonly counts: WatchCounts; readonly places: Places },
-  run: (request: Req, viewer: Viewer) => Promise<void>,
+  parts: WatchParts & { readonly places: Places },
+  planOf: (request: Req, viewer: Viewer) => Promise<WatchPlan>,
 ): WatchMethod {
   const decode = decoderOf(method);
-  /** In a place, and counted, from the request to the end. */
+  const { counts, places } = parts;
+  /** In a place, and counted, from the request to the end. Of a watch that goes on, this is all that is suspended. */
   const serve = async (request: Req, viewer: Viewer): Promise<void> => {
     const { transport, client, signal } = viewer;
     counts.open[transport].enter();
     try {
       places.enter(client);
       try {
-        await run(request, viewer);
+        await watch(parts, await planOf(request, viewer), viewer);
       } finally {
         places.leave(client);
       }

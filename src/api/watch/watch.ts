@@ -20,17 +20,17 @@
  * Heartbeat, and the last of a run of changes.
  */
 import { status } from '@grpc/grpc-js';
-import type { Position } from '../../eventstore/port.ts';
 import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
 import { pauseUpTo } from '../edges.ts';
 import { ApiError } from '../errors.ts';
 import type { ApiLimits } from '../limits.ts';
 import type { WatchCounts } from './counts.ts';
-import { follow } from './follow.ts';
+import { follow, type FollowListener } from './follow.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 import type { Moment } from './resume-token.ts';
-import { Sender, slowConsumer } from './sender.ts';
+import { sendSnapshot } from './send-snapshot.ts';
+import { Sender } from './sender.ts';
 import type { WatchSettings } from './settings.ts';
 import type { Stamps } from './stamps.ts';
 import { OtherIncarnation, type Watched } from './watched.ts';
@@ -51,43 +51,76 @@ export interface WatchPlan {
 }
 
 /** Sends until the outlet's signal aborts; rejects with its reason, or why else the watch ends. */
-export async function watch(parts: WatchParts, plan: WatchPlan, outlet: Outlet): Promise<never> {
-  const { stamps, limits, counts } = parts;
-  const { watched, scope, settings } = plan;
-  const { heartbeatMs } = settings;
-  const sender = new Sender({ outlet, stamps, counts, scope, heartbeatMs, stallMs: limits.writeStallMs });
-  let resumes = settings.resumeFrom !== undefined;
-  let resets = false;
-  try {
-    for (;;) {
-      try {
-        const begun = resets ? undefined : await watched.begin(settings);
-        if (begun) sender.incarnation = begun.incarnation;
-        const from = begun ?? (await snapshot(parts, plan, outlet, sender));
-        await follow({
-          watched,
-          settings,
-          sender,
-          signal: outlet.signal,
-          from,
-          heard: () => (resumes = false),
-        });
-      } catch (error) {
-        if (!(error instanceof OtherIncarnation)) throw error;
-        if (settings.failOnReset) throw outdated();
-        const reason = resumes ? ResetReason.TOKEN_OUTDATED : ResetReason.REBUILT;
-        counts.resets++;
-        await sender.send(messages.reset(reason));
-        resumes = false;
-        resets = true;
-        await pauseUpTo(limits.resetSpreadMs, outlet.signal);
-      }
-    }
-  } catch (error) {
-    if (error instanceof ApiError && error.reason === 'SLOW_CONSUMER') outlet.cutOff();
-    throw error;
-  } finally {
-    sender.end();
+export const watch = (parts: WatchParts, plan: WatchPlan, outlet: Outlet): Promise<never> =>
+  new Promise((_, reject) => new Watch(parts, plan, outlet, reject).begin());
+
+/** Ten thousand may be following: who does keeps no promise and no suspended function for that. */
+class Watch implements FollowListener {
+  readonly #parts: WatchParts;
+  readonly #plan: WatchPlan;
+  readonly #outlet: Outlet;
+  readonly #sender: Sender;
+  readonly #reject: (error: unknown) => void;
+  /** By a resume token that has not held yet. */
+  #resumes: boolean;
+
+  constructor(parts: WatchParts, plan: WatchPlan, outlet: Outlet, reject: (error: unknown) => void) {
+    const { stamps, limits, counts } = parts;
+    const { scope, settings } = plan;
+    const { heartbeatMs, resumeFrom } = settings;
+    this.#parts = parts;
+    this.#plan = plan;
+    this.#outlet = outlet;
+    this.#reject = reject;
+    this.#resumes = resumeFrom !== undefined;
+    this.#sender = new Sender({ outlet, stamps, counts, scope, heartbeatMs, stallMs: limits.writeStallMs });
+  }
+
+  begin(): void {
+    const { watched, settings } = this.#plan;
+    this.#follow(watched.begin(settings).then((from) => from ?? this.#snapshot()));
+  }
+
+  heard(): void {
+    this.#resumes = false;
+  }
+
+  ended(error: unknown): void {
+    if (!(error instanceof OtherIncarnation)) this.#end(error);
+    else if (this.#plan.settings.failOnReset) this.#end(outdated());
+    else this.#follow(this.#reset());
+  }
+
+  #follow(moment: Promise<Moment>): void {
+    const { watched, settings } = this.#plan;
+    const sender = this.#sender;
+    moment
+      .then((from) => {
+        sender.incarnation = from.incarnation;
+        follow({ watched, settings, sender, signal: this.#outlet.signal, from, listener: this });
+      })
+      .catch((error: unknown) => this.ended(error));
+  }
+
+  #snapshot(): Promise<Moment> {
+    return sendSnapshot(this.#parts, this.#plan, this.#outlet, this.#sender);
+  }
+
+  async #reset(): Promise<Moment> {
+    const { counts, limits } = this.#parts;
+    const reason = this.#resumes ? ResetReason.TOKEN_OUTDATED : ResetReason.REBUILT;
+    counts.resets++;
+    await this.#sender.send(messages.reset(reason));
+    this.#resumes = false;
+    await pauseUpTo(limits.resetSpreadMs, this.#outlet.signal);
+    return this.#snapshot();
+  }
+
+  #end(error: unknown): void {
+    if (error instanceof ApiError && error.reason === 'SLOW_CONSUMER') this.#outlet.cutOff();
+    this.#sender.end();
+    this.#plan.watched.end?.();
+    this.#reject(error);
   }
 }
 
@@ -97,61 +130,3 @@ const outdated = (): ApiError =>
     'RESUME_TOKEN_OUTDATED',
     'the read model was folded anew: watch again without a resume token',
   );
-
-/** When its turn has come. */
-async function snapshot(parts: WatchParts, plan: WatchPlan, outlet: Outlet, sender: Sender): Promise<Moment> {
-  const { snapshots, snapshotsWaiting } = parts.counts;
-  const leave = await snapshotsWaiting.during(async () => plan.watched.turn?.(outlet.signal));
-  try {
-    return await snapshots.during(() => sendSnapshot(parts, plan, outlet, sender));
-  } finally {
-    leave?.();
-  }
-}
-
-async function sendSnapshot(
-  { limits }: WatchParts,
-  { watched }: WatchPlan,
-  outlet: Outlet,
-  sender: Sender,
-): Promise<Moment> {
-  const reading = new AbortController();
-  const over = (): void => reading.abort(outlet.signal.reason);
-  const late = (): void => reading.abort(slowConsumer('the snapshot'));
-  outlet.signal.addEventListener('abort', over, { once: true });
-  const total = setTimeout(late, limits.snapshotMs);
-  /** The database's time is not the client's fault. */
-  const send = async (event: Uint8Array, through?: Position): Promise<void> => {
-    const stall = setTimeout(late, limits.snapshotStallMs);
-    try {
-      await sender.send(event, through, reading.signal);
-    } finally {
-      clearTimeout(stall);
-    }
-  };
-  try {
-    // Gone in the moment its turn came.
-    outlet.signal.throwIfAborted();
-    const { through, incarnation, pages } = await watched.snapshot(reading.signal);
-    sender.incarnation = incarnation;
-    await send(messages.snapshotStarted(incarnation));
-    let count = 0;
-    for await (const { rowCount, events } of pages) {
-      reading.signal.throwIfAborted();
-      count += rowCount;
-      for (const event of events) await send(event);
-    }
-    reading.signal.throwIfAborted();
-    await send(messages.snapshotCompleted(count), through);
-    return { position: through, incarnation };
-  } catch (error) {
-    // However the reader puts it: it was stopped because of this.
-    if (reading.signal.aborted) throw reading.signal.reason;
-    throw error;
-  } finally {
-    clearTimeout(total);
-    outlet.signal.removeEventListener('abort', over);
-    // However it ended: the reader gives its connection back.
-    reading.abort();
-  }
-}

@@ -13,6 +13,8 @@ export interface Watched {
   snapshot(signal: AbortSignal): Promise<Snapshot>;
   /** What happens after that moment. */
   subscribe(options: SubscribeOptions): Subscription;
+  /** The watch is over. */
+  readonly end?: () => void;
 }
 
 export interface Snapshot {

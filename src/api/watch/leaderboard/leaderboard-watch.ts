@@ -19,7 +19,6 @@ import { type Moment, resumeTokens, scopeOf } from '../resume-token.ts';
 import { readSettings } from '../settings.ts';
 import { Stamps } from '../stamps.ts';
 import { type WatchMethod, watchMethod } from '../watch-method.ts';
-import { watch } from '../watch.ts';
 import {
   type Changes,
   OtherIncarnation,
@@ -39,28 +38,24 @@ export function leaderboardWatch(context: ApiContext, freshness: Freshness, plac
   const feed = new ChangeFeed(leaderboard, encoder, { ...context, counts, lagMs: limits.lagMs });
   const name = checkpointName(leaderboard);
   const feedTokens = resumeTokens(context.seal, name);
-  const parts = { ...context, counts, stamps: new Stamps({ ...context, resumeTokens: feedTokens }) };
+  const stamps = new Stamps({ ...context, resumeTokens: feedTokens });
+  const parts = { ...context, counts, stamps, places };
   /** By scope, and how many watch it. */
   const shared = new Map<string, { readonly ranking: SharedRanking; watches: number }>();
 
-  /** With the answers that all have in common who watch the same. */
-  async function sharing(
-    scope: string,
-    query: () => Promise<Ranking>,
-    work: (ranking: SharedRanking) => Promise<void>,
-  ): Promise<void> {
+  /** The answers that all have in common who watch the same, until `leave`. */
+  function join(scope: string, query: () => Promise<Ranking>): { ranking: SharedRanking; leave: () => void } {
     const one = shared.get(scope) ?? { ranking: new SharedRanking(query), watches: 0 };
     shared.set(scope, one);
     one.watches++;
-    try {
-      await work(one.ranking);
-    } finally {
+    const leave = (): void => {
       one.watches--;
       if (one.watches === 0) shared.delete(scope);
-    }
+    };
+    return { ranking: one.ranking, leave };
   }
 
-  return watchMethod(context.rpc, methods.watchLeaderboard, { counts, places }, async (request, viewer) => {
+  return watchMethod(context.rpc, methods.watchLeaderboard, parts, async (request, viewer) => {
     const named = { ...request, limit: placesOf(request), consistency: undefined, options: undefined };
     const scope = scopeOf(leaderboard.name, WatchLeaderboardRequest.encode(named).finish());
     const settings = await readSettings(context, request.options, feedTokens, scope);
@@ -70,15 +65,13 @@ export function leaderboardWatch(context: ApiContext, freshness: Freshness, plac
       const { rows, through: position, incarnation } = await reader.list(leaderboard, leaders);
       return new Ranking(rows.map(placeOf), { position, incarnation });
     };
-    return sharing(scope, query, async (ranking) => {
-      const watched = watchedRanking({
-        ranking,
-        subscribe: (options) =>
-          feed.subscribe({ ...options, filter: leaders.filter, sees: () => true, scope }),
-        through: () => progress.through(name),
-      });
-      return watch(parts, { watched, scope, settings }, viewer);
+    const { ranking, leave } = join(scope, query);
+    const watched = watchedRanking({
+      ranking,
+      subscribe: (options) => feed.subscribe({ ...options, filter: leaders.filter, sees: () => true, scope }),
+      through: () => progress.through(name),
     });
+    return { watched: { ...watched, end: leave }, scope, settings };
   });
 }
 

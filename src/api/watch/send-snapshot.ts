@@ -1,0 +1,70 @@
+/** The snapshot a watch begins with, or begins again with: all there is at one moment. */
+import type { Position } from '../../eventstore/port.ts';
+import * as messages from './messages.ts';
+import type { Outlet } from './outlet.ts';
+import type { Moment } from './resume-token.ts';
+import { type Sender, slowConsumer } from './sender.ts';
+import type { WatchParts, WatchPlan } from './watch.ts';
+
+/** Sends it when its turn has come, and answers of which moment it is. */
+export async function sendSnapshot(
+  parts: WatchParts,
+  plan: WatchPlan,
+  outlet: Outlet,
+  sender: Sender,
+): Promise<Moment> {
+  const { snapshots, snapshotsWaiting } = parts.counts;
+  const leave = await snapshotsWaiting.during(async () => plan.watched.turn?.(outlet.signal));
+  try {
+    return await snapshots.during(() => sendNow(parts, plan, outlet, sender));
+  } finally {
+    leave?.();
+  }
+}
+
+async function sendNow(
+  { limits }: WatchParts,
+  { watched }: WatchPlan,
+  outlet: Outlet,
+  sender: Sender,
+): Promise<Moment> {
+  const reading = new AbortController();
+  const over = (): void => reading.abort(outlet.signal.reason);
+  const late = (): void => reading.abort(slowConsumer('the snapshot'));
+  outlet.signal.addEventListener('abort', over, { once: true });
+  const total = setTimeout(late, limits.snapshotMs);
+  /** The database's time is not the client's fault. */
+  const send = async (event: Uint8Array, through?: Position): Promise<void> => {
+    const stall = setTimeout(late, limits.snapshotStallMs);
+    try {
+      await sender.send(event, through, reading.signal);
+    } finally {
+      clearTimeout(stall);
+    }
+  };
+  try {
+    // Gone in the moment its turn came.
+    outlet.signal.throwIfAborted();
+    const { through, incarnation, pages } = await watched.snapshot(reading.signal);
+    sender.incarnation = incarnation;
+    await send(messages.snapshotStarted(incarnation));
+    let count = 0;
+    for await (const { rowCount, events } of pages) {
+      reading.signal.throwIfAborted();
+      count += rowCount;
+      for (const event of events) await send(event);
+    }
+    reading.signal.throwIfAborted();
+    await send(messages.snapshotCompleted(count), through);
+    return { position: through, incarnation };
+  } catch (error) {
+    // However the reader puts it: it was stopped because of this.
+    if (reading.signal.aborted) throw reading.signal.reason;
+    throw error;
+  } finally {
+    clearTimeout(total);
+    outlet.signal.removeEventListener('abort', over);
+    // However it ended: the reader gives its connection back.
+    reading.abort();
+  }
+}
