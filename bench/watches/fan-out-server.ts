@@ -144,7 +144,7 @@ function byWatches(): BoundMethod {
   };
   return rpc.serverStream(AccountQueryServiceService.watchBalances, async (_request, call) => {
     const outlet: Outlet = {
-      signal: call.signal,
+      ending: call.ending,
       write(message) {
         const keepsUp = call.write(message);
         wrote();

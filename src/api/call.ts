@@ -2,7 +2,7 @@
  * One call as handlers see it.
  *
  * grpc-js emits "cancelled" at the end of every call, also of those that went well, and "drain" never again once
- * the client has gone; both are dealt with here, so that handlers only know one signal.
+ * the client has gone; both are dealt with here, so that handlers only know one ending.
  */
 import type { EventEmitter } from 'node:events';
 import { constants, type ServerHttp2Stream } from 'node:http2';
@@ -10,6 +10,7 @@ import { Duplex } from 'node:stream';
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata } from '@grpc/grpc-js';
 import type { Outlet } from './watch/outlet.ts';
+import { Ending } from './ending.ts';
 import { callCancelled, positionTrailer, serverStopping } from './errors.ts';
 import type { StopSignal } from './stop-signal.ts';
 
@@ -25,8 +26,9 @@ export class Call {
   trailer: Metadata | undefined;
   readonly #call: AnyCall;
   readonly #stopping: StopSignal;
-  #controller: AbortController | undefined;
-  #dispose: (() => void) | undefined;
+  #ending: Ending | undefined;
+  #gone: (() => void) | undefined;
+  #stopped: (() => void) | undefined;
 
   constructor(call: AnyCall, stopping: StopSignal) {
     this.#call = call;
@@ -35,14 +37,9 @@ export class Call {
     this.deadline = deadline instanceof Date ? deadline.getTime() : deadline;
   }
 
-  /**
-   * Ends all waiting for this call: the client has gone or its deadline has passed, or the server stops. The
-   * reason is the ApiError that the call then ends with.
-   */
-  get signal(): AbortSignal {
+  get ending(): Ending {
     // Most unary calls never wait for anything, and need no listeners.
-    this.#controller ??= this.#listen();
-    return this.#controller.signal;
+    return (this.#ending ??= this.#listen());
   }
 
   /** The client will not see anything any more. */
@@ -56,28 +53,26 @@ export class Call {
     this.trailer.set(positionTrailer, token);
   }
 
-  /** The call is over: nothing is to be aborted any more. */
+  /** It has been answered: there is nothing to listen to any more. */
   dispose(): void {
-    this.#dispose?.();
-    this.#dispose = undefined;
+    if (!this.#gone || !this.#stopped) return;
+    const call: EventEmitter = this.#call;
+    call.off('cancelled', this.#gone);
+    call.off('close', this.#gone);
+    this.#stopping.forget(this.#stopped);
   }
 
-  #listen(): AbortController {
-    const controller = new AbortController();
-    const gone = (): void => controller.abort(callCancelled());
-    const stopped = (): void => controller.abort(serverStopping());
+  #listen(): Ending {
+    const ending = new Ending();
+    const gone = (this.#gone = (): void => ending.end(callCancelled()));
+    const stopped = (this.#stopped = (): void => ending.end(serverStopping()));
     const call: EventEmitter = this.#call;
     call.on('cancelled', gone);
     call.on('close', gone);
-    const forget = this.#stopping.onStop(stopped);
-    this.#dispose = () => {
-      call.off('cancelled', gone);
-      call.off('close', gone);
-      forget();
-    };
+    this.#stopping.listen(stopped);
     if (this.#call.cancelled) gone();
     else if (this.#stopping.stopped) stopped();
-    return controller;
+    return ending;
   }
 }
 
@@ -112,7 +107,7 @@ export class StreamCall extends Call implements Outlet {
   }
 
   /** Resolves when the client has taken enough; rejects with the signal's reason when waiting is over. */
-  async room(signal: AbortSignal = this.signal): Promise<void> {
+  async room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const stream: EventEmitter = this.#stream;
     if (!this.#stream.writableNeedDrain) return;

@@ -15,6 +15,7 @@ import type {
   UntypedHandleCall,
 } from '@grpc/grpc-js';
 import { Call, StreamCall } from './call.ts';
+import type { Ending } from './ending.ts';
 import {
   type ApiError,
   internalError,
@@ -136,9 +137,9 @@ export class Rpc {
     return internalError(errorId);
   }
 
-  /** What something that listened to a signal ends with: what fails because it is over is no failure of its own. */
-  conclude(error: unknown, signal: AbortSignal, where: string): ApiError {
-    return this.explain(signal.aborted && known(error) === undefined ? signal.reason : error, where);
+  /** What a call ends with: what fails because it is over is no failure of its own. */
+  conclude(error: unknown, { over }: Ending, where: string): ApiError {
+    return this.explain(over && known(error) === undefined ? over : error, where);
   }
 
   /** Ends the call as `handle` does. Ten thousand of them may last for hours: nothing here is suspended meanwhile. */
@@ -157,14 +158,14 @@ export class Rpc {
         call.dispose();
       }
     };
-    const { signal } = call;
+    const { ending } = call;
     const failed = (error: unknown): void =>
       end(() => {
         // Not destroy(): the client would get no status, and the server could never shut down.
-        if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, signal, path)));
+        if (!raw.cancelled) raw.emit('error', toStatus(this.conclude(error, ending, path)));
       });
     try {
-      signal.throwIfAborted();
+      ending.throwIfOver();
       handle().then(() => end(() => raw.end(call.trailer)), failed);
     } catch (error) {
       failed(error);

@@ -24,7 +24,8 @@ function endingStreams(server: Server, stopping: StopSignal): Pick<Server, 'addS
         if (!call.cancelled) call.emit('error', Object.assign(new Error(), toStatus(serverStopping())));
       };
       // Emitted at the end of every call.
-      call.once('cancelled', stopping.onStop(end));
+      call.once('cancelled', () => stopping.forget(end));
+      stopping.listen(end);
       serve(call);
     };
     return wrapped;

@@ -10,10 +10,13 @@ export class StopSignal {
     return this.#stopped;
   }
 
-  /** Calls back once, when the server stops; returns how to forget that. */
-  onStop(listener: () => void): () => void {
+  /** Calls back once, when the server stops. */
+  listen(listener: () => void): void {
     this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  }
+
+  forget(listener: () => void): void {
+    this.#listeners.delete(listener);
   }
 
   stop(): void {

@@ -1,5 +1,7 @@
 /** The turns of one who follows, with a feed that does what the test says: nothing twice, nothing after the end. */
 import { expect, test, vi } from 'vitest';
+import { Ending } from '../../src/api/ending.ts';
+import { callCancelled } from '../../src/api/errors.ts';
 import { WatchCounts } from '../../src/api/watch/counts.ts';
 import { follow } from '../../src/api/watch/follow.ts';
 import * as messages from '../../src/api/watch/messages.ts';
@@ -13,27 +15,28 @@ import { gate } from './support/bus.ts';
 import { tokens } from './support/server.ts';
 import { at } from './support/tables.ts';
 
+const gone = callCancelled();
 const told = (n: number): Changes => ({ events: [messages.snapshotCompleted(n)], through: at(n) });
 const nothingAt = (n: number): Changes => ({ events: [], through: at(n) });
 
 /** One who follows from 0, and is given what `next` answers. */
 function following({ conflationMs = 0, heartbeatMs = 60_000 } = {}) {
-  const gone = new AbortController();
+  const ending = new Ending();
   const said: string[] = [];
   let full = false;
   let roomMade = (): void => undefined;
   const outlet = {
-    signal: gone.signal,
+    ending,
     write(bytes: Uint8Array): boolean {
       const { event } = WatchBalancesResponse.decode(bytes);
       // What is told are numbers of rows.
       said.push(event?.$case === 'snapshotCompleted' ? String(event.value.rowCount) : (event?.$case ?? ''));
       return !full;
     },
-    room: (signal?: AbortSignal) =>
+    room: (signal: AbortSignal) =>
       new Promise<void>((resolve, reject) => {
         roomMade = resolve;
-        signal?.addEventListener('abort', () => reject(signal.reason as Error));
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
       }),
     cutOff: () => undefined,
   };
@@ -76,7 +79,7 @@ function following({ conflationMs = 0, heartbeatMs = 60_000 } = {}) {
           failOnReset: false,
         },
         sender,
-        signal: gone.signal,
+        ending,
         from: { position: at(0), incarnation: '1' },
         listener: { heard: () => undefined, ended },
       }),
@@ -87,7 +90,7 @@ function following({ conflationMs = 0, heartbeatMs = 60_000 } = {}) {
     poke,
     end,
     said,
-    gone,
+    ending,
     sender,
     wake: () => wake(),
     fill: () => (full = true),
@@ -108,8 +111,8 @@ test('what is there is told before whoever wakes goes on', async () => {
   one.next.mockReturnValueOnce(told(2));
   one.wake();
   expect(one.said).toEqual(['1', 'caughtUp', '2']);
-  one.gone.abort(new Error('gone'));
-  await expect(ended).rejects.toThrow('gone');
+  one.ending.end(gone);
+  await expect(ended).rejects.toBe(gone);
   expect(one.end).toHaveBeenCalledTimes(1);
 });
 
@@ -125,8 +128,8 @@ test('woken in the midst of a turn it takes once more after it, and no more than
   await turn();
   expect(one.said).toEqual(['5', 'caughtUp']);
   expect(one.next).toHaveBeenCalledTimes(2);
-  one.gone.abort(new Error('gone'));
-  await expect(ended).rejects.toThrow('gone');
+  one.ending.end(gone);
+  await expect(ended).rejects.toBe(gone);
 });
 
 test('it ends when what it waits for is over, tells nothing of that, and is not woken any more', async () => {
@@ -134,11 +137,11 @@ test('it ends when what it waits for is over, tells nothing of that, and is not 
   const fetched = gate();
   one.next.mockReturnValueOnce(fetched.opened.then(() => told(5)));
   const ended = one.begin();
-  one.gone.abort(new Error('gone'));
+  one.ending.end(gone);
   await turn();
   expect(one.end).not.toHaveBeenCalled();
   fetched.open();
-  await expect(ended).rejects.toThrow('gone');
+  await expect(ended).rejects.toBe(gone);
   expect(one.end).toHaveBeenCalledTimes(1);
   one.wake();
   expect(one.next).toHaveBeenCalledTimes(1);
@@ -173,8 +176,8 @@ test('a flood is gone through without a window, what comes after it with one', a
     await vi.advanceTimersByTimeAsync(1);
     expect(one.said).toEqual(['1', '2', 'caughtUp', '3']);
     one.wake();
-    one.gone.abort(new Error('gone'));
-    await expect(ended).rejects.toThrow('gone');
+    one.ending.end(gone);
+    await expect(ended).rejects.toBe(gone);
     one.sender.end();
   } finally {
     vi.useRealTimers();
@@ -202,8 +205,8 @@ test('a heartbeat comes with a look when it is idle, in between when it waits, a
     await vi.advanceTimersByTimeAsync(0);
     // So long has nothing been said.
     expect(one.said).toEqual(['caughtUp', 'heartbeat', 'heartbeat', '5', 'heartbeat']);
-    one.gone.abort(new Error('gone'));
-    await expect(ended).rejects.toThrow('gone');
+    one.ending.end(gone);
+    await expect(ended).rejects.toBe(gone);
     one.sender.end();
   } finally {
     vi.useRealTimers();

@@ -1,5 +1,7 @@
 /** Turns and places: whoever goes away while it waits, or when its turn comes, keeps nobody else out. */
 import { expect, test } from 'vitest';
+import { Ending } from '../../src/api/ending.ts';
+import { callCancelled } from '../../src/api/errors.ts';
 import { defaultLimits } from '../../src/api/limits.ts';
 import { WatchCounts } from '../../src/api/watch/counts.ts';
 import { Places } from '../../src/api/watch/places.ts';
@@ -53,7 +55,8 @@ test('who goes away while it waits for its turn lets the next one in', async () 
 });
 
 test('who goes in the moment its turn comes has nothing read for it, and gives the turn back', async () => {
-  const gone = new AbortController();
+  const ending = new Ending();
+  const gone = callCancelled();
   const did: string[] = [];
   const resume = resumeTokens(sealWith(Buffer.from('key'), 'store'), 'test');
   const ended = watch(
@@ -75,7 +78,7 @@ test('who goes in the moment its turn comes has nothing read for it, and gives t
       watched: {
         begin: async () => undefined,
         turn: async () => {
-          gone.abort(new Error('gone'));
+          ending.end(gone);
           return () => did.push('left');
         },
         snapshot: () => {
@@ -87,9 +90,9 @@ test('who goes in the moment its turn comes has nothing read for it, and gives t
         },
       },
     },
-    { signal: gone.signal, write: () => true, room: () => Promise.resolve(), cutOff: () => undefined },
+    { ending, write: () => true, room: () => Promise.resolve(), cutOff: () => undefined },
   );
-  await expect(ended).rejects.toThrow('gone');
+  await expect(ended).rejects.toBe(gone);
   expect(did).toEqual(['left']);
 });
 

@@ -38,16 +38,17 @@ export function projectionAdminService(context: ApiContext): BoundService {
       const end = await head();
       const report = await operator.generation(modelOf(projection).name, generation);
       if (!report) throw notFound('SUBJECT_NOT_FOUND', `there is no ${projection}/${generation}`);
-      call.signal.throwIfAborted();
+      call.ending.throwIfOver();
       const message = methods.watchRebuild.responseSerialize({
         generation: generationMessage(report, end, context),
         headToken: tokens.encode(end),
       });
-      if (!last?.equals(message) && !call.write(message)) await call.room();
+      if (!last?.equals(message) && !call.write(message))
+        await call.ending.during((signal) => call.room(signal));
       last = message;
       if (!isUnderWay(report)) return;
-      await pause(lookMs, call.signal);
-      call.signal.throwIfAborted();
+      await call.ending.during((signal) => pause(lookMs, signal));
+      call.ending.throwIfOver();
     }
   }
 

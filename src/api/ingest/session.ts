@@ -50,10 +50,10 @@ export class IngestSession {
 
   /** Resolves when the client has half-closed and all is answered; rejects with why the stream ends otherwise. */
   run(): Promise<void> {
-    const { signal } = this.#call;
+    const { ending } = this.#call;
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      signal.addEventListener('abort', () => this.#end(signal.reason), { once: true });
+      ending.listen(() => this.#end(ending.over));
       this.#call.onRoom(() => {
         this.#blocked = false;
         this.#regulate();

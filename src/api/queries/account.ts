@@ -50,7 +50,9 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       const { member, currency, consistency, asOf } = request;
       if (asOf) {
         const point = await pointInTime(context, asOf, consistency);
-        const { row, lateEvents, dueMinor } = await balanceAsOf(reads, request, point, call);
+        const { row, lateEvents, dueMinor } = await call.ending.during((signal) =>
+          balanceAsOf(reads, request, point, signal),
+        );
         const read = readAsOf(tokens.encode(point.through), call);
         if (!row) throw accountNotFound(member, currency, 'the member had no account then', read);
         return {
@@ -104,7 +106,9 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
       };
       if (filter.asOf) {
         const point = await pointInTime(context, filter.asOf, consistency);
-        const { rows, nextPageToken } = await statementAsOf(reads, filter, point, scope, page, call);
+        const { rows, nextPageToken } = await call.ending.during((signal) =>
+          statementAsOf(reads, filter, point, scope, page, signal),
+        );
         return {
           entries: rows.map(entryOf),
           nextPageToken,
@@ -132,7 +136,7 @@ export function accountQueries(context: ApiContext, freshness: Freshness, watche
 
     explainRebate: rpc.unary(methods.explainRebate, async (request, call) => {
       const through = await context.head();
-      const rebate = await explainRebate(reads, request, through, call.signal);
+      const rebate = await call.ending.during((signal) => explainRebate(reads, request, through, signal));
       const read = readAsOf(tokens.encode(through), call);
       if (!rebate) {
         throw new ApiError(status.NOT_FOUND, 'REBATE_NOT_FOUND', 'the account has no rebate for that order', {

@@ -2,7 +2,6 @@
 import { accountStream } from '../../domain/streams.ts';
 import { balance } from '../../projections/balance/balance.ts';
 import { BalanceAsOf } from '../../projections/balance/balance-as-of.ts';
-import type { Call } from '../call.ts';
 import type { PointInTime } from './as-of.ts';
 import type { LogReads } from './log-reads.ts';
 
@@ -10,7 +9,7 @@ export async function balanceAsOf(
   reads: LogReads,
   { member, currency }: { readonly member: string; readonly currency: string },
   { through, until }: PointInTime,
-  { signal }: Call,
+  signal: AbortSignal,
 ): Promise<BalanceAsOf> {
   const asOf = new BalanceAsOf(until);
   await reads.each(

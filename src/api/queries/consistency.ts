@@ -9,6 +9,7 @@ import { OnTimeout, type ReadConsistency, type ReadInfo } from '../../gen/tallyb
 import type { ReadModel } from '../../projections/engine/read-model.ts';
 import { checkpointName } from '../../projections/engine/storage.ts';
 import type { ApiContext } from '../context.ts';
+import type { Ending } from '../ending.ts';
 import { ApiError, invalidArgument, quotaFailure, retryAfter } from '../errors.ts';
 import { LogEnd } from './log-end.ts';
 
@@ -21,7 +22,7 @@ const logPatienceMs = 1_000;
 /** The part of a call that waiting needs. */
 export interface Waiting {
   readonly deadline: number;
-  readonly signal: AbortSignal;
+  readonly ending: Ending;
 }
 
 /** The part of a call that answers need. */
@@ -106,16 +107,17 @@ export function freshness(
     const left = Math.max(0, call.deadline - clock().getTime() - answerMs);
     const waitMs = Math.min(wish, left);
 
+    const { ending } = call;
     const given = new AbortController();
-    const end = (): void => given.abort(call.signal.reason);
+    const end = (): void => given.abort(ending.over);
     const timer = setTimeout(() => given.abort(undefined), waitMs);
-    call.signal.addEventListener('abort', end, { once: true });
+    ending.listen(end);
     waiters++;
     const reach = async (name: string, position: Position): Promise<void> => {
-      call.signal.throwIfAborted();
+      ending.throwIfOver();
       if (atLeast(await progress.through(name), position)) return;
       await progress.reached(name, position, given.signal).catch(async (error: unknown) => {
-        call.signal.throwIfAborted();
+        ending.throwIfOver();
         if (!given.signal.aborted) throw error;
         const current = await progress.through(name);
         if (!atLeast(current, position))
@@ -125,7 +127,8 @@ export function freshness(
     try {
       await work(
         async (names, position) => void (await Promise.all(names.map((name) => reach(name, position)))),
-        () => logEnd.exactly(Math.min(Math.max(waitMs, logPatienceMs), left), call.signal),
+        () =>
+          ending.during((signal) => logEnd.exactly(Math.min(Math.max(waitMs, logPatienceMs), left), signal)),
       );
       return true;
     } catch (error) {
@@ -136,7 +139,7 @@ export function freshness(
     } finally {
       waiters--;
       clearTimeout(timer);
-      call.signal.removeEventListener('abort', end);
+      ending.forget(end);
     }
   }
 

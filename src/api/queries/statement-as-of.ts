@@ -3,7 +3,6 @@ import { present } from '../../domain/aggregate.ts';
 import { accountStream } from '../../domain/streams.ts';
 import type { PageRequest } from '../../gen/tallyback/common/v1/consistency.ts';
 import { statement, type StatementRow } from '../../projections/statement/statement.ts';
-import type { Call } from '../call.ts';
 import type { PointInTime } from './as-of.ts';
 import type { LogReads } from './log-reads.ts';
 import { pageSize } from './page.ts';
@@ -22,7 +21,7 @@ export async function statementAsOf(
   { through, until }: PointInTime,
   scope: PageScope,
   page: PageRequest | undefined,
-  { signal }: Call,
+  signal: AbortSignal,
 ): Promise<{ readonly rows: StatementRow[]; readonly nextPageToken: string }> {
   const size = pageSize(page);
   const rows: StatementRow[] = [];

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { jittered } from '../edges.ts';
+import { Ending } from '../ending.ts';
 import { callCancelled, type ErrorBody, serverStopping } from '../errors.ts';
 import type { StopSignal } from '../stop-signal.ts';
 import type { Viewer } from '../watch/watch-method.ts';
@@ -26,25 +27,22 @@ export class EventStream implements Viewer {
   readonly client: string;
   readonly #response: ServerResponse;
   readonly #format: EventFormat;
-  readonly #controller = new AbortController();
-  readonly #forget: () => void;
+  readonly ending = new Ending();
+  readonly #stopping: StopSignal;
+  readonly #stopped = (): void => this.ending.end(serverStopping());
 
   constructor(response: ServerResponse, format: EventFormat, stopping: StopSignal) {
     this.#response = response;
     this.#format = format;
     this.client = response.req.socket.remoteAddress ?? 'unknown';
-    const gone = (): void => this.#controller.abort(callCancelled());
+    this.#stopping = stopping;
+    const gone = (): void => this.ending.end(callCancelled());
     response.on('close', gone);
     // What fails is the socket, and that is closed then.
     response.on('error', gone);
-    const stopped = (): void => this.#controller.abort(serverStopping());
-    this.#forget = stopping.onStop(stopped);
+    stopping.listen(this.#stopped);
     if (response.destroyed) gone();
-    else if (stopping.stopped) stopped();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+    else if (stopping.stopped) this.#stopped();
   }
 
   /** Whether anything was said; from then on there is no status any more. */
@@ -53,14 +51,14 @@ export class EventStream implements Viewer {
   }
 
   write(message: Uint8Array): boolean {
-    if (this.signal.aborted) return false;
+    if (this.ending.over) return false;
     this.#begin();
     return this.#response.write(this.#format.textOf(message));
   }
 
-  async room(signal: AbortSignal = this.signal): Promise<void> {
+  async room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.signal.throwIfAborted();
+    this.ending.throwIfOver();
     if (!this.#response.writableNeedDrain) return;
     await once(this.#response, 'drain', { signal }).catch((error: unknown) => {
       signal.throwIfAborted();
@@ -82,9 +80,9 @@ export class EventStream implements Viewer {
     this.#response.end(`${retry}${eventText('end', why)}`);
   }
 
-  /** The watch is over: nothing is to be aborted any more. */
+  /** The watch is over: there is nothing to listen to any more. */
   dispose(): void {
-    this.#forget();
+    this.#stopping.forget(this.#stopped);
   }
 
   #begin(): void {

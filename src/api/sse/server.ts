@@ -139,12 +139,12 @@ export async function startEventStreams(
     response: ServerResponse,
   ): Promise<void> {
     try {
-      stream.signal.throwIfAborted();
+      stream.ending.throwIfOver();
       await run(stream);
       response.end();
     } catch (error) {
       if (response.destroyed) return;
-      const cause = rpc.conclude(error, stream.signal, pathOf(request));
+      const cause = rpc.conclude(error, stream.ending, pathOf(request));
       const body = toErrorBody(cause);
       if (!stream.begun && body.retryAfterMs === undefined) throw cause;
       stream.end(body);

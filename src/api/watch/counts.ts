@@ -1,5 +1,6 @@
 /** What watches do, in numbers, for operators: nothing in the API depends on them. Whoever does it counts it. */
 import { status } from '@grpc/grpc-js';
+import type { Ending } from '../ending.ts';
 import { known } from '../errors.ts';
 
 export type Transport = 'grpc' | 'sse';
@@ -78,15 +79,15 @@ export class WatchCounts {
   /** Watches that cannot go on before their client has taken something. */
   readonly stalled = new Level();
 
-  /** `signal`: of who watched. */
-  end(error: unknown, signal: AbortSignal): void {
-    this.ended[endOf(error, signal)]++;
+  /** `ending`: of who watched. */
+  end(error: unknown, ending: Ending): void {
+    this.ended[endOf(error, ending)]++;
   }
 }
 
 /** By what the client is told; `Rpc.conclude` decides the same way. */
-function endOf(error: unknown, signal: AbortSignal): WatchEnd {
-  const cause = known(error) ?? (signal.aborted ? known(signal.reason) : undefined);
+function endOf(error: unknown, { over }: Ending): WatchEnd {
+  const cause = known(error) ?? over;
   switch (cause?.reason) {
     case 'CALL_CANCELLED':
       return 'client_left';

@@ -13,7 +13,8 @@ interface Named {
 
 export class FilterIndex<C extends Columns, Holder> {
   readonly #everything = new Set<Holder>();
-  readonly #byColumn = new Map<string, Map<unknown, Set<Holder>>>();
+  /** Mostly there is one holder of a value, of whom a set would take 200 bytes. */
+  readonly #byColumn = new Map<string, Map<unknown, Holder[]>>();
 
   add(filter: Filter<C>, holder: Holder): void {
     const named = firstNamed(filter);
@@ -21,11 +22,12 @@ export class FilterIndex<C extends Columns, Holder> {
       this.#everything.add(holder);
       return;
     }
-    const byValue = this.#byColumn.get(named.column) ?? new Map<unknown, Set<Holder>>();
+    const byValue = this.#byColumn.get(named.column) ?? new Map<unknown, Holder[]>();
     this.#byColumn.set(named.column, byValue);
     for (const value of named.values) {
-      const holders = byValue.get(value) ?? new Set();
-      byValue.set(value, holders.add(holder));
+      const holders = byValue.get(value);
+      if (holders) holders.push(holder);
+      else byValue.set(value, [holder]);
     }
   }
 
@@ -35,15 +37,16 @@ export class FilterIndex<C extends Columns, Holder> {
     const byValue = named && this.#byColumn.get(named.column);
     for (const value of named?.values ?? []) {
       const holders = byValue?.get(value);
-      holders?.delete(holder);
-      if (holders?.size === 0) byValue?.delete(value);
+      const at = holders?.indexOf(holder) ?? -1;
+      if (at >= 0) holders?.splice(at, 1);
+      if (holders?.length === 0) byValue?.delete(value);
     }
   }
 
-  /** All whose filters may match, in sets; the caller looks whether they do. */
-  candidates(row: RowOf<C>): readonly ReadonlySet<Holder>[] {
+  /** All whose filters may match, in groups; the caller looks whether they do. */
+  candidates(row: RowOf<C>): readonly Iterable<Holder>[] {
     const values: Readonly<Record<string, unknown>> = row;
-    const found: ReadonlySet<Holder>[] = [this.#everything];
+    const found: Iterable<Holder>[] = [this.#everything];
     for (const [column, byValue] of this.#byColumn) {
       const holders = byValue.get(comparable(values[column]));
       if (holders) found.push(holders);

@@ -6,13 +6,14 @@
  *                       nothing else was to be said. A conflation window lets changes collect before that
  *     → turn            there is more (a flood), or it was woken meanwhile
  *     → idle            else
- *     → ended           the signal aborted, or one of these steps failed
+ *     → ended           the call is over, or one of these steps failed
  *
  * Ten thousand are idle, and a change may be for thousands of them: who is idle keeps no promise and no suspended
  * function, and a turn in which there is nothing to wait for is over before `wake` returns.
  */
 import { comparePositions, type Position } from '../../eventstore/port.ts';
 import { pause } from '../edges.ts';
+import type { Ending } from '../ending.ts';
 import * as messages from './messages.ts';
 import type { Moment } from './resume-token.ts';
 import type { Sender } from './sender.ts';
@@ -23,7 +24,7 @@ export interface FollowOptions {
   readonly watched: Watched;
   readonly settings: WatchSettings;
   readonly sender: Sender;
-  readonly signal: AbortSignal;
+  readonly ending: Ending;
   readonly from: Moment;
   readonly listener: FollowListener;
 }
@@ -31,7 +32,7 @@ export interface FollowOptions {
 export interface FollowListener {
   /** What is watched has said something. */
   heard(): void;
-  /** Once, with the signal's reason, or OtherIncarnation, or why else it cannot go on. Perhaps before `follow` returns. */
+  /** Once, with the reason why the call is over, or OtherIncarnation, or why else it cannot go on. Perhaps before `follow` returns. */
   ended(error: unknown): void;
 }
 
@@ -40,7 +41,7 @@ export const follow = (options: FollowOptions): void => new Follower(options).be
 class Follower {
   readonly #options: FollowOptions;
   readonly #subscription: Subscription;
-  readonly #aborted = (): void => this.#go();
+  readonly #over = (): void => this.#go();
   /** There may be something to take. */
   #changed = true;
   /** Also before the first, and after the last. */
@@ -49,7 +50,7 @@ class Follower {
   #said: 'nothing' | 'caught up' | 'fell behind' = 'nothing';
 
   constructor(options: FollowOptions) {
-    const { watched, settings, sender, signal, from } = options;
+    const { watched, settings, sender, ending, from } = options;
     this.#options = options;
     this.#subscription = watched.subscribe({
       from,
@@ -61,7 +62,7 @@ class Follower {
     });
     // In the midst of a turn it is something else that is waited for.
     sender.silence.onSilence = () => (this.#inTurn ? sender.alive() : this.#go());
-    signal.addEventListener('abort', this.#aborted);
+    ending.listen(this.#over);
   }
 
   begin(): void {
@@ -74,9 +75,9 @@ class Follower {
     if (this.#inTurn) return;
     this.#inTurn = true;
     try {
-      const { signal, sender } = this.#options;
+      const { ending, sender } = this.#options;
       for (;;) {
-        signal.throwIfAborted();
+        ending.throwIfOver();
         if (!this.#changed && !sender.silence.isTooLong) break;
         const waiting = this.#turn();
         if (!waiting) continue;
@@ -102,8 +103,8 @@ class Follower {
 
   /** Lets changes collect. */
   async #collect(): Promise<void> {
-    const { settings, signal } = this.#options;
-    await pause(settings.conflationMs, signal);
+    const { settings, ending } = this.#options;
+    await ending.during((signal) => pause(settings.conflationMs, signal));
     await this.#take();
   }
 
@@ -114,8 +115,8 @@ class Follower {
   }
 
   #tell({ events, through, more }: Changes): Promise<void> | undefined {
-    const { signal, sender, listener } = this.#options;
-    signal.throwIfAborted();
+    const { ending, sender, listener } = this.#options;
+    ending.throwIfOver();
     listener.heard();
     this.#inFlood = more === 'now';
     if (this.#inFlood) this.#changed = true;
@@ -153,7 +154,7 @@ class Follower {
   }
 
   #end(error: unknown): void {
-    this.#options.signal.removeEventListener('abort', this.#aborted);
+    this.#options.ending.forget(this.#over);
     this.#subscription.end();
     this.#options.listener.ended(error);
   }

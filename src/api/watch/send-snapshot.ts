@@ -14,7 +14,9 @@ export async function sendSnapshot(
   sender: Sender,
 ): Promise<Moment> {
   const { snapshots, snapshotsWaiting } = parts.counts;
-  const leave = await snapshotsWaiting.during(async () => plan.watched.turn?.(outlet.signal));
+  const leave = await snapshotsWaiting.during(() =>
+    outlet.ending.during(async (signal) => plan.watched.turn?.(signal)),
+  );
   try {
     return await snapshots.during(() => sendNow(parts, plan, outlet, sender));
   } finally {
@@ -28,10 +30,11 @@ async function sendNow(
   outlet: Outlet,
   sender: Sender,
 ): Promise<Moment> {
+  const { ending } = outlet;
   const reading = new AbortController();
-  const over = (): void => reading.abort(outlet.signal.reason);
+  const over = (): void => reading.abort(ending.over);
   const late = (): void => reading.abort(slowConsumer('the snapshot'));
-  outlet.signal.addEventListener('abort', over, { once: true });
+  ending.listen(over);
   const total = setTimeout(late, limits.snapshotMs);
   /** The database's time is not the client's fault. */
   const send = async (event: Uint8Array, through?: Position): Promise<void> => {
@@ -44,7 +47,7 @@ async function sendNow(
   };
   try {
     // Gone in the moment its turn came.
-    outlet.signal.throwIfAborted();
+    ending.throwIfOver();
     const { through, incarnation, pages } = await watched.snapshot(reading.signal);
     sender.incarnation = incarnation;
     await send(messages.snapshotStarted(incarnation));
@@ -63,7 +66,7 @@ async function sendNow(
     throw error;
   } finally {
     clearTimeout(total);
-    outlet.signal.removeEventListener('abort', over);
+    ending.forget(over);
     // However it ended: the reader gives its connection back.
     reading.abort();
   }

@@ -39,15 +39,14 @@ export class Sender {
 
   /**
    * With `through`, everything up to there has been told with this. A promise only if there is something to wait for: a
-   * change that many watch is told to each of them.
+   * change that many watch is told to each of them. That ends with the signal, or with the outlet if there is none.
    */
-  send(
-    event: Uint8Array,
-    through?: Position,
-    signal = this.#options.outlet.signal,
-  ): Promise<void> | undefined {
+  send(event: Uint8Array, through?: Position, signal?: AbortSignal): Promise<void> | undefined {
     if (this.#write(event, through)) return undefined;
-    return this.#options.counts.stalled.during(() => this.#room(signal));
+    const { counts, outlet } = this.#options;
+    return counts.stalled.during(() =>
+      signal ? this.#room(signal) : outlet.ending.during((over) => this.#room(over)),
+    );
   }
 
   /** The last has the tokens. A promise as above. */

@@ -16,7 +16,7 @@ export interface Viewer extends Outlet, Waiting {
 
 export interface WatchMethod extends BoundMethod {
   /**
-   * Reads an encoded request and gives what runs its watch, until the viewer's signal aborts or it ends by itself.
+   * Reads an encoded request and gives what runs its watch, until the viewer's ending, or its own.
    * Throws ApiError for a request that breaks the rules; nothing has happened then.
    */
   readonly prepare: (request: Uint8Array) => (viewer: Viewer) => Promise<void>;
@@ -34,7 +34,7 @@ export function watchMethod<Req, Res>(
   const { counts, places } = parts;
   /** In a place, and counted, from the request to the end. Of a watch that goes on, this is all that is suspended. */
   const serve = async (request: Req, viewer: Viewer): Promise<void> => {
-    const { transport, client, signal } = viewer;
+    const { transport, client, ending } = viewer;
     counts.open[transport].enter();
     try {
       places.enter(client);
@@ -44,7 +44,7 @@ export function watchMethod<Req, Res>(
         places.leave(client);
       }
     } catch (error) {
-      counts.end(error, signal);
+      counts.end(error, ending);
       throw error;
     } finally {
       counts.open[transport].leave();

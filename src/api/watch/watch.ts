@@ -50,7 +50,7 @@ export interface WatchPlan {
   readonly settings: WatchSettings;
 }
 
-/** Sends until the outlet's signal aborts; rejects with its reason, or why else the watch ends. */
+/** Sends until the outlet's ending; rejects with its reason, or why else the watch ends. */
 export const watch = (parts: WatchParts, plan: WatchPlan, outlet: Outlet): Promise<never> =>
   new Promise((_, reject) => new Watch(parts, plan, outlet, reject).begin());
 
@@ -97,7 +97,7 @@ class Watch implements FollowListener {
     moment
       .then((from) => {
         sender.incarnation = from.incarnation;
-        follow({ watched, settings, sender, signal: this.#outlet.signal, from, listener: this });
+        follow({ watched, settings, sender, ending: this.#outlet.ending, from, listener: this });
       })
       .catch((error: unknown) => this.ended(error));
   }
@@ -112,7 +112,7 @@ class Watch implements FollowListener {
     counts.resets++;
     await this.#sender.send(messages.reset(reason));
     this.#resumes = false;
-    await pauseUpTo(limits.resetSpreadMs, this.#outlet.signal);
+    await this.#outlet.ending.during((signal) => pauseUpTo(limits.resetSpreadMs, signal));
     return this.#snapshot();
   }
 
