@@ -1,32 +1,39 @@
 /** The snapshot a watch begins with, or begins again with: all there is at one moment. */
 import type { Position } from '../../eventstore/port.ts';
+import type { ApiLimits } from '../limits.ts';
+import type { WatchCounts } from './counts.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 import type { Moment } from './resume-token.ts';
 import { type Sender, slowConsumer } from './sender.ts';
-import type { WatchParts, WatchPlan } from './watch.ts';
+import type { Watched } from './watched.ts';
+
+export interface SnapshotParts {
+  readonly limits: ApiLimits;
+  readonly counts: WatchCounts;
+}
 
 /** Sends it when its turn has come, and answers of which moment it is. */
 export async function sendSnapshot(
-  parts: WatchParts,
-  plan: WatchPlan,
+  parts: SnapshotParts,
+  watched: Watched,
   outlet: Outlet,
   sender: Sender,
 ): Promise<Moment> {
   const { snapshots, snapshotsWaiting } = parts.counts;
   const leave = await snapshotsWaiting.during(() =>
-    outlet.ending.during(async (signal) => plan.watched.turn?.(signal)),
+    outlet.ending.during(async (signal) => watched.turn?.(signal)),
   );
   try {
-    return await snapshots.during(() => sendNow(parts, plan, outlet, sender));
+    return await snapshots.during(() => sendNow(parts, watched, outlet, sender));
   } finally {
     leave?.();
   }
 }
 
 async function sendNow(
-  { limits }: WatchParts,
-  { watched }: WatchPlan,
+  { limits }: SnapshotParts,
+  watched: Watched,
   outlet: Outlet,
   sender: Sender,
 ): Promise<Moment> {

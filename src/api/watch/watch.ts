@@ -23,23 +23,19 @@ import { status } from '@grpc/grpc-js';
 import { ResetReason } from '../../gen/tallyback/common/v1/watch.ts';
 import { pauseUpTo } from '../edges.ts';
 import { ApiError } from '../errors.ts';
-import type { ApiLimits } from '../limits.ts';
-import type { WatchCounts } from './counts.ts';
 import { follow, type FollowListener } from './follow.ts';
 import * as messages from './messages.ts';
 import type { Outlet } from './outlet.ts';
 import type { Moment } from './resume-token.ts';
-import { sendSnapshot } from './send-snapshot.ts';
+import { sendSnapshot, type SnapshotParts } from './send-snapshot.ts';
 import { Sender } from './sender.ts';
 import type { WatchSettings } from './settings.ts';
 import type { Stamps } from './stamps.ts';
 import { OtherIncarnation, type Watched } from './watched.ts';
 
 /** What all watches of one kind share. */
-export interface WatchParts {
+export interface WatchParts extends SnapshotParts {
   readonly stamps: Stamps;
-  readonly limits: ApiLimits;
-  readonly counts: WatchCounts;
 }
 
 /** What one client wants to see, and how. */
@@ -103,7 +99,7 @@ class Watch implements FollowListener {
   }
 
   #snapshot(): Promise<Moment> {
-    return sendSnapshot(this.#parts, this.#plan, this.#outlet, this.#sender);
+    return sendSnapshot(this.#parts, this.#plan.watched, this.#outlet, this.#sender);
   }
 
   async #reset(): Promise<Moment> {
