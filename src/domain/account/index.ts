@@ -1,7 +1,8 @@
 import type { Aggregate } from '../aggregate.ts';
 import type { AccountCommand } from './commands.ts';
 import { decideAccount } from './decide.ts';
-import { evolveAccount, initialAccount, type AccountEventType, type AccountState } from './state.ts';
+import { evolveAccount } from './evolve.ts';
+import { initialAccount, type AccountEventType, type AccountState } from './state.ts';
 
 export const accountAggregate: Aggregate<AccountState, AccountCommand, AccountEventType> = {
   category: 'account',

@@ -1,7 +1,7 @@
 /** What happens behind the counter: stock comes in and is counted, money goes out and is corrected. */
 import type { Act } from './acts.ts';
 import type { Merchant } from './catalogue.ts';
-import type { ShopState } from './shop.ts';
+import type { ShopState } from './shop-state.ts';
 
 type ActAt = (at: Date) => Act | undefined;
 

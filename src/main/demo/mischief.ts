@@ -4,7 +4,7 @@ import { ReleaseOn } from '../../gen/tallyback/programme/v1/programme_command_se
 import type { Act } from './acts.ts';
 import { ruleSetOf } from './catalogue.ts';
 import { tracked } from './ordering.ts';
-import type { ShopState } from './shop.ts';
+import type { ShopState } from './shop-state.ts';
 
 type ActAt = (at: Date) => Act | undefined;
 

@@ -2,20 +2,7 @@
 import type { OrderLine } from '../../gen/tallyback/order/v1/order_command_service.ts';
 import type { Act } from './acts.ts';
 import type { Merchant } from './catalogue.ts';
-import type { ShopState } from './shop.ts';
-
-/** An order as the shop knows it. */
-export interface Placed {
-  readonly merchant: Merchant;
-  readonly id: string;
-  readonly member: string;
-  readonly at: Date;
-  lines: OrderLine[];
-  version: bigint;
-  /** The source counts status reports separately. */
-  statusVersion: bigint;
-  declined: boolean;
-}
+import type { Placed, ShopState } from './shop-state.ts';
 
 type ActAt = (at: Date) => Act | undefined;
 

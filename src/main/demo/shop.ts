@@ -3,31 +3,13 @@
  * what goes wrong on the way. Which act comes when follows from the seed alone, not from the server's answers: so
  * some of it is asked in vain, as in life, and is refused with a reason.
  */
-import type { IngestRecord } from '../client/ingest-session.ts';
 import type { Act } from './acts.ts';
-import { type Merchant } from './catalogue.ts';
+import type { Merchant } from './catalogue.ts';
 import { type Chance, weighted, zipf } from './chance.ts';
 import { counterActs } from './counter.ts';
 import { mischief } from './mischief.ts';
-import { type Placed, orderActs } from './ordering.ts';
-
-/** What the shop remembers of its own doings. */
-export interface ShopState {
-  readonly random: Chance;
-  readonly merchants: readonly [Merchant, ...Merchant[]];
-  /** Latest last. */
-  readonly placed: Placed[];
-  readonly withdrawals: { readonly member: string; readonly currency: string; readonly id: string }[];
-  readonly reservations: { readonly merchant: string; readonly sku: string; readonly id: string }[];
-  /** Records sent, for those that come twice. */
-  readonly sent: IngestRecord[];
-  requestId(): string;
-  /** A new id of a document, withdrawal and the like. */
-  id(prefix: string): string;
-  member(): string;
-  /** A product of a merchant, favourites far more often. */
-  product(merchant: Merchant): Merchant['products'][number];
-}
+import { orderActs } from './ordering.ts';
+import type { ShopState } from './shop-state.ts';
 
 export interface Shop {
   /** The next act, at a moment of shop time. */
