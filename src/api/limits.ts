@@ -5,7 +5,10 @@ export interface ApiLimits {
   readonly maxReceiveBytes: number;
   /** Largest response, in bytes. Most clients refuse more than 4 MiB. */
   readonly maxSendBytes: number;
-  /** Open calls of one connection. */
+  /**
+   * Open calls of one connection; further ones wait at the client. One that arrives together with the end of another may be
+   * refused with RESOURCE_EXHAUSTED (Node 22.23 and 24.21; 20.20 lets it in).
+   */
   readonly maxConcurrentStreams: number;
   /** Open watches of all clients, and of one (by the host of its connections). */
   readonly maxWatches: number;

@@ -708,7 +708,11 @@ describe('max_concurrent_streams', () => {
     await delay(50);
     expect(done).toBe(false);
     open[0]?.call.cancel();
-    expect(await waiting).toMatchObject({ ok: true });
+    // Where the end of one and the beginning of the other arrive together, Node 22.23 and 24.21 count both and refuse the
+    // latter, which is to be tried again; 20.20 does not.
+    const first = await waiting;
+    if (!first.ok) expect(first).toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: '' });
+    await answered(one, one.getBalance, request);
   });
 
   test('by default 900 watches on one connection leave room for its other calls', async () => {
