@@ -29,8 +29,8 @@ export const connect = <C extends Client>(
   address: string,
 ): C => new Constructor(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
 
-/** An order of three lines, of one of 1,000 members. */
-export const order = (n: number): TrackOrderRequest =>
+/** An order of three lines, or so many, of one of 1,000 members. */
+export const order = (n: number, lineCount = 3): TrackOrderRequest =>
   TrackOrderRequest.fromPartial({
     requestId: randomUUID(),
     source: 'bench',
@@ -40,7 +40,7 @@ export const order = (n: number): TrackOrderRequest =>
     member: `member-${n % 1_000}`,
     currency: 'GBP',
     sourceVersion: 1n,
-    lines: [1, 2, 3].map((lineNo) => ({
+    lines: Array.from({ length: lineCount }, (_, i) => i + 1).map((lineNo) => ({
       lineNo,
       sku: `sku-${(n * 7 + lineNo * 13) % 500}`,
       category: 'product',

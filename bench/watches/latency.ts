@@ -22,7 +22,8 @@ import { onBalance, openWatch } from './watcher.ts';
 /** How long what a round has sent may be on its way after the last command. */
 const longestWait = 30_000;
 
-type Kind = 'direct' | 'policy';
+/** Of orders the message tells what a policy did. */
+type Kind = 'adjustment' | 'order of one line' | 'order of three lines';
 
 interface Way {
   readonly name: string;
@@ -66,8 +67,8 @@ export async function measure(
   const answers: Promise<unknown>[] = [];
   await openLoop(1 + seconds, perSecond, (n) => {
     const member = `${run}-${n}`;
-    const request = { ...order(orders++), member };
-    const direct = kind === 'direct';
+    const request = { ...order(orders++, kind === 'order of one line' ? 1 : 3), member };
+    const direct = kind === 'adjustment';
     const stream = direct
       ? accountStream(member, request.currency)
       : orderStream(request.source, request.externalId);
@@ -102,7 +103,7 @@ export async function measure(
   };
 }
 
-/** Both kinds of commands, or only those that one instance takes so many of in a second. */
+/** What two cores take so many of in a second. */
 interface Rate {
   readonly perSecond: number;
   readonly kinds: readonly Kind[];
@@ -121,15 +122,12 @@ export async function latency(rounds: number, seconds: number, rates: readonly R
     ['from the instance that projects to another', projects, serves],
     ['to the instance that projects from another', serves, projects],
   ] as const;
-  const what = [
-    ['adjustment → message', 'direct'],
-    ['order → policy → message', 'policy'],
-  ] as const;
+  const what = ['adjustment', 'order of one line', 'order of three lines'] as const;
   const ways: readonly Way[] = [
-    { name: 'echo', kind: 'direct', commands: bare, watch: bare, stores: false },
-    ...what.flatMap(([name, kind]) =>
+    { name: 'echo', kind: 'adjustment', commands: bare, watch: bare, stores: false },
+    ...what.flatMap((kind) =>
       places.map(([where, commands, watch]) => ({
-        name: `${name}, ${where}`,
+        name: `${kind} → message, ${where}`,
         kind,
         commands,
         watch,
@@ -139,7 +137,7 @@ export async function latency(rounds: number, seconds: number, rates: readonly R
   ];
 
   // A server that has only just been started is not what clients meet: its code is compiled while it runs.
-  for (const kind of ['direct', 'policy'] as const)
+  for (const kind of what)
     await measure({ kind, commands: projects, watch: serves, stores: true }, seconds, 200);
   const results: Result[] = [];
   for (const { perSecond, kinds } of rates) {

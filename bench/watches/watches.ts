@@ -9,9 +9,9 @@ const parts: Readonly<Record<string, () => Promise<Result[]>>> = {
   // A thousand orders a second are more than two cores take (`npm run bench -- commands`).
   latency: () =>
     latency(2, 5, [
-      { perSecond: 50, kinds: ['direct', 'policy'] },
-      { perSecond: 200, kinds: ['direct', 'policy'] },
-      { perSecond: 1_000, kinds: ['direct'] },
+      { perSecond: 50, kinds: ['adjustment', 'order of one line'] },
+      { perSecond: 200, kinds: ['adjustment', 'order of one line', 'order of three lines'] },
+      { perSecond: 1_000, kinds: ['adjustment'] },
     ]),
   'fan-out': () => fanOut(5, 50),
   // With those that are open before, as many as a server takes.
