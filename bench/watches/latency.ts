@@ -21,6 +21,9 @@ import { onBalance, openWatch } from './watcher.ts';
 
 /** How long what a round has sent may be on its way after the last command. */
 const longestWait = 30_000;
+/** Of each kind, at each server. */
+const warmUpCommands = 15_000;
+const warmUpInFlight = 32;
 
 /** Of orders the message tells what a policy did. */
 type Kind = 'adjustment' | 'order of one line' | 'order of three lines';
@@ -103,6 +106,28 @@ export async function measure(
   };
 }
 
+/**
+ * A server that has only just been started is not what clients meet: its code is compiled while it runs, the last of it
+ * after tens of thousands of commands. A number and not a time: however slow the machine is just now.
+ */
+async function warmUp({ address }: Served): Promise<void> {
+  const accounts = connect(AccountCommandServiceClient, address);
+  const trackers = connect(OrderCommandServiceClient, address);
+  const queries = connect(AccountQueryServiceClient, address);
+  const watch = await openWatch(queries);
+  const run = randomUUID();
+  let left = warmUpCommands;
+  const worker = async (): Promise<void> => {
+    while (left-- > 0) {
+      await unary(accounts.adjustBalance.bind(accounts), adjustment(`${run}-${left}`, left));
+      await unary(trackers.trackOrder.bind(trackers), { ...order(orders++), member: `${run}-${left}` });
+    }
+  };
+  await Promise.all(Array.from({ length: warmUpInFlight }, worker));
+  watch.cancel();
+  for (const client of [accounts, trackers, queries]) client.close();
+}
+
 /** What two cores take so many of in a second. */
 interface Rate {
   readonly perSecond: number;
@@ -136,9 +161,7 @@ export async function latency(rounds: number, seconds: number, rates: readonly R
     ),
   ];
 
-  // A server that has only just been started is not what clients meet: its code is compiled while it runs.
-  for (const kind of what)
-    await measure({ kind, commands: projects, watch: serves, stores: true }, seconds, 200);
+  for (const server of [projects, serves]) await warmUp(server);
   const results: Result[] = [];
   for (const { perSecond, kinds } of rates) {
     const driven = ways.filter(({ kind }) => kinds.includes(kind));
