@@ -8,7 +8,7 @@ import * as messages from '../../src/api/watch/messages.ts';
 import { resumeTokens } from '../../src/api/watch/resume-token.ts';
 import { Sender } from '../../src/api/watch/sender.ts';
 import { Stamps } from '../../src/api/watch/stamps.ts';
-import type { Changes, SubscribeOptions } from '../../src/api/watch/watched.ts';
+import { type Changes, OtherIncarnation, type SubscribeOptions } from '../../src/api/watch/watched.ts';
 import { sealWith } from '../../src/application/seal.ts';
 import { WatchBalancesResponse } from '../../src/gen/tallyback/account/v1/account_query_service.ts';
 import { gate } from './support/bus.ts';
@@ -113,6 +113,21 @@ test('what is there is told before whoever wakes goes on', async () => {
   expect(one.said).toEqual(['1', 'caughtUp', '2']);
   one.ending.end(gone);
   await expect(ended).rejects.toBe(gone);
+  expect(one.end).toHaveBeenCalledTimes(1);
+});
+
+test('who cannot follow any more listens to nothing: a watch may go on, and follow again', async () => {
+  const one = following();
+  const listened = vi.spyOn(one.ending, 'listen');
+  const forgot = vi.spyOn(one.ending, 'forget');
+  const ended = one.begin();
+  one.next.mockImplementationOnce(() => {
+    throw new OtherIncarnation('test');
+  });
+  one.wake();
+  await expect(ended).rejects.toThrow(OtherIncarnation);
+  expect(listened).toHaveBeenCalledTimes(1);
+  expect(forgot.mock.calls).toEqual(listened.mock.calls);
   expect(one.end).toHaveBeenCalledTimes(1);
 });
 

@@ -195,8 +195,9 @@ describe('the end of calls', () => {
   /** A server of one method with a handler of the test's, behind our adapter. */
   async function served(bind: (rpc: Rpc) => BoundMethod, log: string[] = []) {
     await start();
+    const stopping = new StopSignal();
     const rpc = new Rpc({
-      stopping: new StopSignal(),
+      stopping,
       log: (line) => log.push(line),
       newErrorId: () => 'e1',
     });
@@ -211,6 +212,7 @@ describe('the end of calls', () => {
     const client = new AccountQueryServiceClient(`127.0.0.1:${port}`, credentials.createInsecure());
     return {
       client,
+      stopping,
       async close(): Promise<void> {
         client.close();
         // Only ends if no call is left.
@@ -221,7 +223,7 @@ describe('the end of calls', () => {
 
   test('"cancelled" comes at the end of every call: a success is no such end', async () => {
     let seen: StreamCall | undefined;
-    const { client, close } = await served((rpc) =>
+    const { client, stopping, close } = await served((rpc) =>
       rpc.serverStream(accountMethods.watchBalances, async (_, call) => {
         seen = call;
         call.ending.throwIfOver();
@@ -231,6 +233,8 @@ describe('the end of calls', () => {
     await until(() => watching.ended !== undefined);
     expect(watching.ended?.code).toBe('OK');
     await until(() => seen?.gone === true);
+    // Nor is anything that comes after: nobody holds on to a call that was answered.
+    stopping.stop();
     expect(seen?.ending.over).toBeUndefined();
     await close();
   });

@@ -1,5 +1,5 @@
 /** Turns and places: whoever goes away while it waits, or when its turn comes, keeps nobody else out. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Ending } from '../../src/api/ending.ts';
 import { callCancelled } from '../../src/api/errors.ts';
 import { defaultLimits } from '../../src/api/limits.ts';
@@ -54,7 +54,9 @@ test('who goes away while it waits for its turn lets the next one in', async () 
   (await semaphore.enter(forever))();
 });
 
-test('who goes in the moment its turn comes has nothing read for it, and gives the turn back', async () => {
+test('who goes in the moment its turn comes has nothing read for it, gives the turn back and leaves nothing', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
   const ending = new Ending();
   const gone = callCancelled();
   const did: string[] = [];
@@ -88,12 +90,14 @@ test('who goes in the moment its turn comes has nothing read for it, and gives t
         subscribe: () => {
           throw new Error('nobody follows');
         },
+        end: () => did.push('over'),
       },
     },
     { ending, write: () => true, room: () => Promise.resolve(), cutOff: () => undefined },
   );
   await expect(ended).rejects.toBe(gone);
-  expect(did).toEqual(['left']);
+  expect(did).toEqual(['left', 'over']);
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('a place that is left is free for all, and one client keeps no other out', () => {
