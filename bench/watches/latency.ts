@@ -134,65 +134,76 @@ interface Rate {
   readonly kinds: readonly Kind[];
 }
 
+type Place = readonly [where: string, commands: Served, watch: Served];
+
 export async function latency(rounds: number, seconds: number, rates: readonly Rate[]): Promise<Result[]> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tallyback-bench-'));
   const postgres = await startPostgres({ dataDir });
   const projects = await tallybackOn(postgres.url, ['api', 'projector', 'policies']);
-  const serves = await tallybackOn(postgres.url, ['api']);
   const bare = await echo();
   await publishProgramme(projects.address);
 
-  const places = [
-    ['one instance', projects, projects],
+  const compare = async (places: readonly Place[]): Promise<Result[]> => {
+    const results: Result[] = [];
+    for (const rate of rates)
+      results.push(...(await atRate(rate, waysOf(rate, places, bare), rounds, seconds)));
+    return results;
+  };
+  await warmUp(projects);
+  const alone = await compare([['one instance', projects, projects]]);
+  // Not sooner: it takes its part of the processor also while nobody asks it for anything.
+  const serves = await tallybackOn(postgres.url, ['api']);
+  await warmUp(serves);
+  const together = await compare([
     ['from the instance that projects to another', projects, serves],
     ['to the instance that projects from another', serves, projects],
-  ] as const;
-  const what = ['adjustment', 'order of one line', 'order of three lines'] as const;
-  const ways: readonly Way[] = [
-    { name: 'echo', kind: 'adjustment', commands: bare, watch: bare, stores: false },
-    ...what.flatMap((kind) =>
-      places.map(([where, commands, watch]) => ({
-        name: `${kind} → message, ${where}`,
-        kind,
-        commands,
-        watch,
-        stores: true,
-      })),
-    ),
-  ];
+  ]);
 
-  for (const server of [projects, serves]) await warmUp(server);
-  const results: Result[] = [];
-  for (const { perSecond, kinds } of rates) {
-    const driven = ways.filter(({ kind }) => kinds.includes(kind));
-    const measured = new Map<Way, Latency[]>();
-    // In turns, so that what else the machine does meets all.
-    for (let round = 0; round < rounds; round++) {
-      for (const way of driven)
-        measured.set(way, [...(measured.get(way) ?? []), await measure(way, seconds, perSecond)]);
-    }
-    const middle = (way: Way | undefined, of: (one: Latency) => number): number =>
-      median((way ? (measured.get(way) ?? []) : []).map(of));
-    const [limit, ...ours] = driven;
-    const peer = {
-      name: 'grpc-js echo',
-      value: middle(limit, ({ fromSending }) => fromSending.p50),
-      unit: `ms, p99 ${middle(limit, ({ fromSending }) => fromSending.p99).toFixed(1)} ms`,
-    };
-    for (const way of ours) {
-      const both = (of: keyof Latency): string =>
-        `p50 ${middle(way, (one) => one[of].p50).toFixed(1)} ms, p99 ${middle(way, (one) => one[of].p99).toFixed(1)} ms`;
-      results.push({
-        name: `${way.name}, ${perSecond}/s`,
-        value: middle(way, ({ fromAppend }) => fromAppend.p50),
-        unit: `ms p50, p99 ${middle(way, ({ fromAppend }) => fromAppend.p99).toFixed(1)} ms`,
-        peer,
-        note: `from sending ${both('fromSending')}; from the receipt ${both('fromReceipt')}`,
-      });
-    }
-  }
   await Promise.all([projects.stop(), serves.stop(), bare.stop()]);
   await postgres.stop();
   await rm(dataDir, { recursive: true, force: true });
-  return results;
+  return [...alone, ...together];
+}
+
+const waysOf = ({ kinds }: Rate, places: readonly Place[], bare: Served): readonly [Way, ...Way[]] => [
+  { name: 'echo', kind: 'adjustment', commands: bare, watch: bare, stores: false },
+  ...kinds.flatMap((kind) =>
+    places.map(([where, commands, watch]) => ({
+      name: `${kind} → message, ${where}`,
+      kind,
+      commands,
+      watch,
+      stores: true,
+    })),
+  ),
+];
+
+async function atRate(
+  { perSecond }: Rate,
+  ways: readonly [Way, ...Way[]],
+  rounds: number,
+  seconds: number,
+): Promise<Result[]> {
+  const measured = new Map<Way, Latency[]>();
+  // In turns, so that what else the machine does meets all.
+  for (let round = 0; round < rounds; round++) {
+    for (const way of ways)
+      measured.set(way, [...(measured.get(way) ?? []), await measure(way, seconds, perSecond)]);
+  }
+  const middle = (way: Way, from: keyof Latency, what: 'p50' | 'p99'): number =>
+    median((measured.get(way) ?? []).map((one) => one[from][what]));
+  const both = (way: Way, from: keyof Latency): string =>
+    `p50 ${middle(way, from, 'p50').toFixed(1)} ms, p99 ${middle(way, from, 'p99').toFixed(1)} ms`;
+  const [limit, ...ours] = ways;
+  return ours.map((way) => ({
+    name: `${way.name}, ${perSecond}/s`,
+    value: middle(way, 'fromAppend', 'p50'),
+    unit: `ms p50, p99 ${middle(way, 'fromAppend', 'p99').toFixed(1)} ms`,
+    peer: {
+      name: 'grpc-js echo',
+      value: middle(limit, 'fromSending', 'p50'),
+      unit: `ms, p99 ${middle(limit, 'fromSending', 'p99').toFixed(1)} ms`,
+    },
+    note: `from sending ${both(way, 'fromSending')}; from the receipt ${both(way, 'fromReceipt')}`,
+  }));
 }
