@@ -1,7 +1,7 @@
 /**
  * The end of a call, for all who wait on its behalf: the client has gone, its deadline has passed, or the server stops.
  *
- * Not an AbortSignal, of which each takes 700 bytes: ten thousand watches may be open for hours, and need none while
+ * Not an AbortSignal, of which each takes some 700 bytes (Node 20): ten thousand watches may be open for hours, and need none while
  * nothing happens. Who needs one has it for as long as its work goes on: `during`.
  */
 import type { ApiError } from './errors.ts';

@@ -50,7 +50,7 @@ export interface WatchPlan {
 export const watch = (parts: WatchParts, plan: WatchPlan, outlet: Outlet): Promise<never> =>
   new Promise((_, reject) => new Watch(parts, plan, outlet, reject).begin());
 
-/** Ten thousand may be following: who does keeps no promise and no suspended function for that. */
+/** Ten thousand may be following: who does keeps no suspended function, and no promise but the one that its end settles. */
 class Watch implements FollowListener {
   readonly #parts: WatchParts;
   readonly #plan: WatchPlan;
